@@ -96,3 +96,20 @@ def small_embedding(side: int = 8, base: str = BASE) -> EmbeddedImage:
     encoded = Encoded(torch.zeros(1, 1, side, side), torch.zeros(1, 1, side, side))
     pixels = torch.zeros(3, side, side, dtype=torch.uint8)
     return EmbeddedImage(ImageTransform(side, side, side, "longest"), pixels, encoded, base)
+
+
+class Slow:
+    """A model whose first prompts on images take the given times, by clocks of their own."""
+
+    def __init__(self, clock, times, work=0.0):
+        self.clock, self.times, self.work = clock, iter(times), work
+        self.asked: list[EmbeddedImage] = []
+
+    def embed(self, pixels):
+        return small_embedding()
+
+    def predict_many(self, requests):
+        assert requests[0][0] not in self.asked, "the image was asked before"
+        self.asked.append(requests[0][0])
+        self.clock[0] += next(self.times)
+        self.clock[1] += self.work

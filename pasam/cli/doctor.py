@@ -39,6 +39,7 @@ from pasam.cli.space_costs import (
     CONTEXT,
     Memory,
     cpu_memories,
+    evaluation_memory,
     fitting_batch,
     generated_bytes,
     store_bytes,
@@ -237,6 +238,34 @@ def check_gpu(
     return missing("GPU", f"{gigabytes(least)} there, {wanted}", remedy)
 
 
+def check_evaluation(
+    size: str,
+    evaluate: EvaluateParams,
+    probe: Callable[[], list[int]] = gpu_memories,
+) -> Check:
+    """See whether a GPU is there for measuring, and large enough.
+
+    Args:
+        size: The base.
+        evaluate: On how many masks a model is measured at a time; its accelerator is no CPU.
+        probe: Gives the memory of every GPU.
+    """
+    name, gpus = "evaluation", probe()
+    if evaluate.accelerator == "auto" and not gpus:
+        return passed(name, "on the CPU: there is no GPU (evaluate.accelerator: auto)")
+    memory = evaluation_memory(size, evaluate)
+    needed = (
+        f"about {gigabytes(memory.total)} needed on a GPU: {_parts_of(memory)}, at "
+        f"evaluate.batch_size {evaluate.batch_size}"
+    )
+    if not gpus:
+        return missing(name, f"no GPU there, {needed}", "evaluate.accelerator: cpu, slowly")
+    found = f"{gigabytes(min(gpus))} there, {needed}"
+    if min(gpus) >= memory.total:
+        return passed(name, found)
+    return missing(name, found, _SMALLER["evaluation"])
+
+
 def check_memory(
     size: str,
     train: TrainParams,
@@ -285,14 +314,17 @@ def _fewer_gpus(train: TrainParams, count: int) -> str:
 
 
 def explained(memory: Memory, train: TrainParams) -> str:
-    """Write out what a process's memory is made of."""
+    """Write out what a training's memory is made of."""
+    return f"{_parts_of(memory)}, at train.batch_size {train.batch_size}"
+
+
+def _parts_of(memory: Memory) -> str:
     parts = {
         "weights": memory.weights, "encoder": memory.encoder, "decoder": memory.decoder,
         "CUDA" if memory.context == CONTEXT else "Python and torch": memory.context,
         "mapped embeddings": memory.files,
     }  # fmt: skip
-    shown = ", ".join(f"{name} {gigabytes(size)}" for name, size in parts.items() if size)
-    return f"{shown}, at train.batch_size {train.batch_size}"
+    return ", ".join(f"{name} {gigabytes(size)}" for name, size in parts.items() if size)
 
 
 def _some(words: list[str]) -> str:
@@ -358,6 +390,7 @@ def examine(
             check_python(), check_packages(lock),
             check_gpu(base.size, train, embed, memory, encoder=how),
             *([] if on_gpu else [check_memory(base.size, train, embed, evaluate, content)]),
+            *([] if evaluate.accelerator == "cpu" else [check_evaluation(base.size, evaluate)]),
             check_disk(root, needed, parts),
             check_time(plan, content, on_gpu=on_gpu, detected=detected),
             check_git(root), *check_dvc(root),

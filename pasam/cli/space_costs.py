@@ -126,6 +126,28 @@ def training_memory(
     )
 
 
+def evaluation_memory(size: str, evaluate: EvaluateParams) -> Memory:
+    """Estimate the GPU memory of a process that measures.
+
+    Args:
+        size: A SAM of `SHAPES`.
+        evaluate: Its `batch_size` is what counts: so many masks are predicted at a time.
+
+    Returns:
+        The parts. Encoder: what a global block holds of the images that robustness makes worse, at
+        most `PIXELS_AT_ONCE`. Decoder: as measured on a CPU; no GPU was asked.
+    """
+    from pasam.models.base_sam import PIXELS_AT_ONCE
+
+    shape = SHAPES[size]
+    block = GPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * 4
+    return Memory(
+        weights=shape.parameters * 4,
+        encoder=min(evaluate.batch_size, PIXELS_AT_ONCE // shape.side**2) * block,
+        decoder=evaluate.batch_size * CPU_MASK_BYTES * shape.dim * shape.grid**2,
+    )
+
+
 CPU_PROCESS = 490_000_000
 """Bytes of a stage's process on the CPU before its first batch: Python, torch and the tables."""
 CPU_STEP_BYTES = 350
@@ -134,7 +156,8 @@ PA-SAM's on `tiny`."""
 CPU_VIEW_BYTES = 374
 """Bytes per input pixel and image that `tiny`'s encoder takes where no gradient is kept."""
 CPU_MASK_BYTES = 107
-"""Bytes per grid cell, embedding channel and mask that is measured."""
+"""Bytes per grid cell, embedding channel and mask that is measured. At the official sizes a mask
+took 84 (HQ-SAM), 101 (PA-SAM) and 119 MB (PA-SAM+) so, of 112."""
 
 
 def cpu_memories(

@@ -229,11 +229,8 @@ class Segmenter(nn.Module):
         """
         seen = self._of_images(images, encoded, edges)
         if self._compiled is not None and self.training:
-            # One pass, whatever the mix of prompts, and one graph for all that learns.
-            group = _packed([self._embedded(group) for group in prompts], COMPILED_TOKENS)
-            index = image_index[group.indices]
-            answer = self._predict(self._ask_compiled, seen, index, group, mining, generator)
-            return _in_order([answer], [group])
+            groups = self._grouped(prompts, COMPILED_TOKENS)
+            return self._predict(self._ask_compiled, seen, image_index, groups, mining, generator)
         features = ImageFeatures(self._features(**seen))
         return self.answer(features, image_index, prompts, mining=mining, generator=generator)
 
@@ -267,24 +264,25 @@ class Segmenter(nn.Module):
             mining: Likewise.
             generator: Likewise.
         """
-        groups = [self._embedded(group) for group in prompts]
-        if isinstance(self.decoder, TAKES_ABSENT) and len(groups) > 1:
-            groups = [_packed(groups)]
-        decode, parts = self.decoder.decode, features.parts
-        answers = [
-            self._predict(decode, parts, image_index[group.indices], group, mining, generator)
-            for group in groups
-        ]
-        return _in_order(answers, groups)
+        return self._predict(
+            self.decoder.decode, features.parts, image_index, self._grouped(prompts), mining,
+            generator,
+        )  # fmt: skip
 
-    def _embedded(self, group: Prompts) -> _Together:
-        sparse, dense = self.base.embed_prompts(
-            points=group.points,
-            point_labels=group.point_labels,
-            boxes=group.boxes,
-            masks=group.masks,
-        )
-        return _Together(group.indices, sparse, dense)
+    def _grouped(self, prompts: Sequence[Prompts], multiple: int = 1) -> list[_Together]:
+        """Embed prompts, those together that share a pass; see `_packed` for `multiple`."""
+        groups = []
+        for group in prompts:
+            sparse, dense = self.base.embed_prompts(
+                points=group.points,
+                point_labels=group.point_labels,
+                boxes=group.boxes,
+                masks=group.masks,
+            )
+            groups.append(_Together(group.indices, sparse, dense))
+        if isinstance(self.decoder, TAKES_ABSENT) and (multiple > 1 or len(groups) > 1):
+            return [_packed(groups, multiple)]
+        return groups
 
     def _of_images(
         self, images: Tensor, encoded: Encoded | None, edges: Tensor | None
@@ -341,11 +339,39 @@ class Segmenter(nn.Module):
         decode: Callable[..., Any],
         of_images: Mapping[str, Tensor | None],
         image_index: Tensor,
+        groups: Sequence[_Together],
+        mining: MiningMode | None,
+        generator: torch.Generator | None,
+    ) -> Prediction:
+        """Ask the decoder for the masks of all groups, in the order of the prompts.
+
+        Args:
+            decode: Takes what `decode` takes, or what `_decode` does.
+            of_images: Its arguments that are of the images.
+            image_index: Image of each prompt, int64 (N,).
+            groups: The prompts.
+            mining: See `forward`.
+            generator: Likewise.
+        """
+        parts = [
+            self._in_a_pass(decode, of_images, image_index[group.indices], group, mining, generator)
+            for group in groups
+        ]
+        back = torch.cat([group.indices for group in groups]).argsort()
+        masks = torch.cat([part.masks for part in parts])[back]
+        iou = torch.cat([part.iou for part in parts])[back]
+        details = [part.details for part in parts if part.details is not None]
+        return Prediction(masks, iou, details=_join(details, back) if details else None)
+
+    def _in_a_pass(
+        self,
+        decode: Callable[..., Any],
+        of_images: Mapping[str, Tensor | None],
+        image_index: Tensor,
         group: _Together,
         mining: MiningMode | None,
         generator: torch.Generator | None,
     ) -> Prediction:
-        """Ask the decoder for the masks of prompts that share a pass."""
         inputs: dict[str, Any] = {
             **of_images, "image_pe": self.base.image_pe(), "image_index": image_index,
             "sparse": group.sparse, "dense": group.dense, "absent": group.absent,
@@ -395,15 +421,6 @@ class Segmenter(nn.Module):
             image_embeddings=image_embeddings, images=images, joined=joined, early=early
         )
         return self.decoder.decode(**inputs)
-
-
-def _in_order(parts: Sequence[Prediction], groups: Sequence[_Together]) -> Prediction:
-    """Put the predictions of several groups together, in the order of the prompts."""
-    back = torch.cat([group.indices for group in groups]).argsort()
-    masks = torch.cat([part.masks for part in parts])[back]
-    iou = torch.cat([part.iou for part in parts])[back]
-    details = [part.details for part in parts if part.details is not None]
-    return Prediction(masks, iou, details=_join(details, back) if details else None)
 
 
 def _reason(error: Exception) -> str:

@@ -23,6 +23,7 @@ from pasam.cli.doctor import (
     _disk,
     check_disk,
     check_dvc,
+    check_evaluation,
     check_git,
     check_gpu,
     check_memory,
@@ -256,6 +257,23 @@ def test_a_gpu_too_small_names_the_batch_that_fits(gpu):
     odd = gpu(*[4 * GB] * 8, batch_size=5, accumulate=3)  # 15 masks a step: 8 batches of 2
     assert odd.remedy == "train.batch_size: 2 with train.accumulate: 8 for the same steps"
     assert "a smaller base" in gpu(*[2 * GB] * 8).remedy
+
+
+def test_measuring_on_a_gpu_needs_memory_for_all_masks_of_a_pass(root):
+    evaluate = EvaluateParams(**compose("paper", root / "params")["evaluate"])
+
+    def look(*gpus, **changes):
+        return check_evaluation("vit_l", evaluate.replaced(**changes), probe=lambda: list(gpus))
+
+    whole = look(80 * GB)
+    assert (whole.name, whole.state) == ("evaluation", "ok")
+    parts = "weights 1.2 GB, encoder 3.1 GB, decoder 7.2 GB, CUDA 1.0 GB"
+    assert f"about 12.5 GB needed on a GPU: {parts}, at evaluate.batch_size 64" in whole.found
+    small = look(80 * GB, 12 * GB)
+    assert (small.state, small.remedy[:31]) == ("missing", "a smaller evaluate.batch_size, ")
+    assert look(12 * GB, batch_size=32).state == "ok"
+    assert "encoder 0.4 GB, decoder 0.1 GB" in look(80 * GB, batch_size=1).found
+    assert (look().state, look(accelerator="auto").state) == ("missing", "ok")
 
 
 def test_no_gpu_is_asked_for_on_the_cpu(gpu):

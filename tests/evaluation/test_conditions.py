@@ -40,6 +40,7 @@ from pasam.evaluation.scores import ORDER, write_scores
 from pasam.masks.images import read_image
 from pasam.masks.prompts import tight_box
 from pasam.masks.transforms import squash
+from pasam.models import pa_mask_decoder
 from pasam.workers import ProcessGroup
 
 VALUES = {
@@ -203,6 +204,15 @@ def test_few_points_are_the_first_of_the_most_and_masks_of_one_image_meet_one_no
     one, three = (np.concatenate(given[count]) for count in (1, 3))
     assert np.array_equal(one, three[:, :1])
     assert noisy == manifest["image_sha256"].tolist()
+
+
+def test_clean_images_are_looked_at_once_for_all_weak_prompts(rows, evaluate, monkeypatch):
+    find, edges = pa_mask_decoder.edge_channel, []
+    monkeypatch.setattr(
+        pa_mask_decoder, "edge_channel", lambda *given: edges.append(given) or find(*given)
+    )
+    pd.testing.assert_frame_equal(evaluate(), rows)
+    assert len(edges) == 1 + len({one for one in CONDITIONS if one[1] != "none"})
 
 
 def test_points_are_foreground_and_keep_their_order():

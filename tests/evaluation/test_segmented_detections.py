@@ -18,7 +18,8 @@ from PIL import Image
 from pasam.config.schema import CocoParams, GeneratedInstancesParams, InstancesParams, SeginwParams
 from pasam.data.coco import AnnotatedImage, Annotations, Detection
 from pasam.errors import DataError
-from pasam.evaluation import instances
+from pasam.evaluation import average_precision, instances
+from pasam.evaluation.average_precision import Bands
 from pasam.evaluation.instances import (
     InstanceSet,
     _best,
@@ -40,6 +41,7 @@ from pasam.evaluation.predictions import (
 from pasam.inference.image_transform import ImageTransform
 from pasam.masks.images import write_png
 from pasam.masks.run_lengths import area, decode, encode
+from pasam.models import pa_mask_decoder
 from pasam.workers import ProcessGroup
 
 SIZES = [(60, 80), (90, 50)]
@@ -238,8 +240,26 @@ def test_outlines_are_compared_in_a_band_as_wide_as_was_asked(model_set, sets, r
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_the_number_of_boxes_in_a_call_changes_nothing(batch_size, rows, segment):
+def test_the_number_of_boxes_in_a_call_changes_nothing_and_an_image_is_looked_at_once(
+    batch_size, rows, segment, monkeypatch
+):
+    find, edges = pa_mask_decoder.edge_channel, []
+    monkeypatch.setattr(
+        pa_mask_decoder, "edge_channel", lambda *given: edges.append(given) or find(*given)
+    )
     pd.testing.assert_frame_equal(segment(batch_size=batch_size), rows)
+    assert len(edges) == len(SIZES)  # one model of three looks for them
+
+
+def test_an_objects_band_is_made_once_for_all_models_and_detections(segment, rows, monkeypatch):
+    make, made = average_precision.boundary_rle, []
+    monkeypatch.setattr(
+        average_precision, "boundary_rle",
+        lambda code, *, fraction: made.append(code["counts"]) or make(code, fraction=fraction),
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(segment(), rows)
+    met = rows[rows["object_id"] > 0]
+    assert len(met) > len(set(met["object_id"])) == len(made) == len(set(made))
 
 
 def test_images_that_keep_their_aspect_give_other_masks_of_the_same_size(rows, segment):
@@ -408,7 +428,7 @@ def test_maps_of_other_predictions_are_refused(full):
 def test_bands_of_a_mask_and_its_object_are_compared_and_the_areas_are_the_objects(fraction, wide):
     whole, left = np.zeros((40, 50), np.bool_), np.zeros((40, 50), np.bool_)  # a diagonal of 64
     whole[10:30, 10:40], left[10:30, 10:30] = True, True
-    found = _overlaps(encode(left), (7, encode(whole), 2 / 3), fraction)
+    found = _overlaps(encode(left), (7, encode(whole), 2 / 3), Bands(fraction))
     inner = [mask.copy() for mask in (whole, left)]
     for mask, last in zip(inner, (40, 30), strict=True):
         mask[10 + wide : 30 - wide, 10 + wide : last - wide] = False

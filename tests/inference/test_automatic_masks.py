@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from inference_models import KINDS, make_predictor, objects
+from inference_models import KINDS, make_predictor, objects, picture
 
 import pasam.models.before_segment_anything
 import segment_anything
@@ -18,10 +19,14 @@ from pasam.inference.automatic_masks import (
     _remove_small_regions,
     segment_everything,
 )
+from pasam.inference.image_prompt import image_prompt
 from pasam.inference.image_transform import ImageTransform
 from pasam.inference.predictor import Decoded
+from pasam.inference.zoomed_boxes import predict_zoomed
 from pasam.masks.run_lengths import decode
+from pasam.models import pa_mask_decoder
 from pasam.models.build import load_base
+from pasam.models.segmenter import Segmenter
 from segment_anything.utils import amg
 
 LOOSE = {"points_per_side": 4, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.6}
@@ -352,3 +357,52 @@ def test_nothing_is_no_error():
     found = amg.MaskData(rles=[], boxes=torch.empty(0, 4))
     _remove_small_regions(found, 5, 0.7)
     assert found["rles"] == []
+
+
+@pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
+def test_an_image_is_looked_at_once_whatever_the_passes_the_clicks_and_the_way_of_asking(
+    kind, monkeypatch
+):
+    model, looks, image = make_predictor(kind), [], picture(60, 90)
+    look = Segmenter.look
+    monkeypatch.setattr(Segmenter, "look", lambda self, *of: looks.append(self) or look(self, *of))
+    monkeypatch.setattr(pa_mask_decoder, "edge_channel", counted(edges := []))
+    whole = model.embed(image)
+    boxes = [image_prompt(box=[5 + i, 6, 60, 50 - i]) for i in range(5)]
+    model.predict_many([(whole, each) for each in boxes], batch_size=2)
+    model.predict_many([(whole, boxes[1])], multimask_output=True, return_details=True)
+    predict_zoomed(model, image, [image_prompt(box=[1, 1, 88, 58])], embedded=whole)
+    options = AutomaticMaskOptions(
+        points_per_side=4, points_per_batch=3, pred_iou_thresh=-9.0, stability_score_thresh=0.0
+    )
+    segment_everything(model, image, options, embedded=whole)
+    model.set_embedded(whole)
+    model.predict(box=[12, 8, 70, 50])
+    assert looks == [model.segmenter]
+    assert len(edges) == (kind == "pa_sam")
+    (again,) = model.predict_many([(whole, boxes[0])])
+    (fresh,) = model.predict_many([(model.embed(image), boxes[0])])
+    assert np.array_equal(again.low_res, fresh.low_res)
+    assert len(looks) == 2
+
+
+def counted(calls):
+    """Find edges as ever, and note it."""
+    find = pa_mask_decoder.edge_channel
+    return lambda *given: calls.append(given) or find(*given)
+
+
+def test_models_of_one_base_each_keep_what_they_made_of_an_image_as_long_as_they_live():
+    base = make_predictor("sam").segmenter.base
+    models = {kind: make_predictor(kind, base) for kind in ("pa_sam", "hq_sam", "sam")}
+    image, box = models["sam"].embed(picture(60, 90)), image_prompt(box=[12, 8, 70, 50])
+    bare = image.nbytes
+    for model in models.values():
+        alone = dataclasses.replace(image)  # nobody has made anything of it
+        assert alone.nbytes == bare
+        found, expected = (model.predict_many([(each, box)])[0] for each in (image, alone))
+        assert np.array_equal(found.low_res, expected.low_res)
+    embedding = image.encoded.embedding.nbytes
+    assert image.nbytes == bare + embedding + 2 * embedding
+    del models["hq_sam"], model
+    assert image.nbytes == bare + embedding

@@ -12,12 +12,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from inference_models import BASE, make_predictor, picture
+from variants import hq_sam, image_adapter, pa_sam
 
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import CheckpointError, DataError, PromptError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.image_transform import EmbeddedImage, ImageTransform, sam_transform
+from pasam.inference.predictor import PromptedModel
 from pasam.inference.zoomed_boxes import predict_zoomed, zoom_window
+from pasam.models.build import build_decoder
+from pasam.models.segmenter import Segmenter
 
 SIZES = st.integers(8, 3000)
 
@@ -187,8 +191,23 @@ def test_the_padding_is_what_sams_normalisation_turns_to_zero(image, predictors)
     assert normalised[:, :h].abs().max() > 0.5
 
 
-def test_it_knows_its_size(image):
+@pytest.mark.parametrize(
+    ("variant", "made"),
+    [
+        (None, 0), (hq_sam(), 8 * 32), (pa_sam(), 4 * 32), (image_adapter(), 4 * 32),
+        (pa_sam(adapter_maps="double"), 8 * 32), (pa_sam(adapter_fine=True), 4 * 32 + 1024),
+    ],
+)  # fmt: skip
+def test_it_knows_its_size_with_what_an_adapter_makes_of_it(variant, made):
+    base = make_predictor("sam").segmenter.base
+    own = base.sam.mask_decoder if variant is None else build_decoder(base, variant)
+    model = PromptedModel(Segmenter(base=base, decoder=own), name="any", base=BASE)
+    image = model.embed(picture(60, 90))
     assert image.nbytes == 3 * 43 * 64 + 4 * (32 + 16) * 8 * 8
+    model.predict_many([(image, image_prompt(box=[12, 8, 70, 50]))])
+    assert image.nbytes == 3 * 43 * 64 + 4 * (32 + 16) * 8 * 8 + made * 8 * 8
+    assert image.to(torch.device("cpu")) is image
+    assert EmbeddedImage.from_bytes(image.to_bytes()).nbytes == image.nbytes - made * 8 * 8
 
 
 @given(st.binary(max_size=200))

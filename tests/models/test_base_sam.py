@@ -11,7 +11,13 @@ from variants import hq_sam, pa_sam
 from pasam.errors import ParamsError, ShapeError
 from pasam.models.base_sam import BaseSam, Encoded, choose_device
 from pasam.models.build import build_base, build_decoder, build_trainable, digest
-from pasam.models.segmenter import Prediction, Prompts, Segmenter
+from pasam.models.segmenter import (
+    ImageFeatures,
+    KeptFeatures,
+    Prediction,
+    Prompts,
+    Segmenter,
+)
 from segment_anything.modeling import ImageEncoderViT, PromptEncoder, Sam
 
 SIDE = 256
@@ -474,3 +480,47 @@ def test_the_images_part_of_a_decoder_is_computed_once_for_all_kinds_of_prompt(
     predict(segmenter, segmenter_images, encoded, INDEX, groups)
     assert len(groups) > 1
     assert len(calls) == (segmenter.decoder is not segmenter.base.sam.mask_decoder)
+
+
+@torch.no_grad()
+def test_images_that_were_looked_at_answer_any_pass_of_prompts_as_at_once_to_the_bit(
+    segmenter, segmenter_images, encoded, groups
+):
+    looked = segmenter.look(segmenter_images, encoded)
+    apart = [
+        segmenter.look(
+            segmenter_images[i : i + 1],
+            Encoded(embedding=encoded.embedding[i : i + 1], early=encoded.early[i : i + 1]),
+        )
+        for i in range(len(segmenter_images))
+    ]
+    boxes = [replaced(groups[0], torch.arange(2))]
+    for index, own in ((INDEX, groups), (torch.tensor([1, 0]), boxes)):
+        expected = predict(segmenter, segmenter_images, encoded, index, own)
+        for features in (looked, ImageFeatures.joined(apart)):
+            found = segmenter.answer(features, index, own, mining="top")
+            assert torch.equal(found.masks, expected.masks)
+            assert torch.equal(found.iou, expected.iou)
+
+
+def test_what_models_made_of_an_image_is_made_once_and_goes_with_the_model_or_its_device():
+    class Model:
+        device = torch.device("cpu")
+
+    made = []
+
+    def make():
+        made.append(ImageFeatures({"image_embeddings": torch.zeros(2, device=one.device)}))
+        return made[-1]
+
+    one, other, kept = Model(), Model(), KeptFeatures()
+    assert kept.of(one, make) is kept.of(one, make) is made[0]
+    assert kept.of(other, make) is made[1] is not made[0]
+    assert len(kept.tensors()) == 2
+    one.device = torch.device("meta")
+    assert kept.of(one, make) is made[2]
+    assert kept.of(one, make).device == torch.device("meta")
+    del one.device
+    assert kept.of(one, make) is made[3]
+    del other
+    assert [part.device.type for part in kept.tensors()] == ["cpu"]

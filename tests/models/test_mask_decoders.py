@@ -1,6 +1,7 @@
 """The batched SAM decoder equals segment_anything's, prompt by prompt."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -174,14 +175,14 @@ def inputs_for(grid: int) -> dict[str, torch.Tensor]:
 def decode(
     hq_mask_decoder_decoder: HqMaskDecoder,
     hq_mask_decoder_inputs: dict[str, torch.Tensor],
-    **how: bool,
+    sam: Literal["first", "best"] | None = "first",
 ) -> HqPrediction:
     """Find the images' details, then decode."""
     rest = {name: value for name, value in hq_mask_decoder_inputs.items() if name != "early"}
     details = hq_mask_decoder_decoder.details(
         hq_mask_decoder_inputs["image_embeddings"], hq_mask_decoder_inputs["early"]
     )
-    return hq_mask_decoder_decoder.decode(**rest, details=details, **how)
+    return hq_mask_decoder_decoder.decode(**rest, details=details, sam=sam)
 
 
 def test_full_size_parameters_have_the_reference_names_and_shapes():
@@ -206,11 +207,11 @@ def test_the_numbers_of_parameters_are_the_references_for_every_encoder(early):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("multimask", [False, True])
+@pytest.mark.parametrize("sam", ["first", "best"])
 def test_prompts_of_several_images_together_equal_each_alone(
-    hq_mask_decoder_decoder, hq_mask_decoder_inputs, multimask
+    hq_mask_decoder_decoder, hq_mask_decoder_inputs, sam
 ):
-    together = decode(hq_mask_decoder_decoder, hq_mask_decoder_inputs, multimask=multimask)
+    together = decode(hq_mask_decoder_decoder, hq_mask_decoder_inputs, sam)
     for i, image in enumerate(hq_mask_decoder_inputs["image_index"].tolist()):
         per_image = {
             k: hq_mask_decoder_inputs[k][image : image + 1] for k in ("image_embeddings", "early")
@@ -222,7 +223,7 @@ def test_prompts_of_several_images_together_equal_each_alone(
             **per_prompt,
             "image_index": torch.tensor([0]),
         }
-        alone = decode(hq_mask_decoder_decoder, single, multimask=multimask)
+        alone = decode(hq_mask_decoder_decoder, single, sam)
         for name in ("masks", "sam_masks", "iou"):
             found, expected = getattr(together, name)[i : i + 1], getattr(alone, name)
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
@@ -238,16 +239,29 @@ def test_any_grid_is_decoded_to_four_times_the_grid(hq_mask_decoder_decoder, gri
 
 
 @torch.no_grad()
-def test_multimask_gives_sams_best_mask_and_leaves_the_high_quality_one(
+def test_sams_best_mask_may_be_asked_for_and_leaves_the_high_quality_one(
     hq_mask_decoder_decoder, hq_mask_decoder_inputs
 ):
     single, multi = (
         decode(hq_mask_decoder_decoder, hq_mask_decoder_inputs),
-        decode(hq_mask_decoder_decoder, hq_mask_decoder_inputs, multimask=True),
+        decode(hq_mask_decoder_decoder, hq_mask_decoder_inputs, "best"),
     )
     assert torch.equal(multi.iou[:, 0], single.iou[:, 1:].max(dim=1).values)
     assert torch.equal(multi.masks, single.masks)
     assert not torch.allclose(multi.sam_masks, single.sam_masks)
+
+
+@torch.no_grad()
+def test_sams_masks_are_made_only_where_they_are_wanted_and_change_no_other(
+    hq_mask_decoder_decoder, hq_mask_decoder_inputs, monkeypatch
+):
+    wanted = decode(hq_mask_decoder_decoder, hq_mask_decoder_inputs)
+    monkeypatch.setattr(hq_mask_decoder_decoder, "sam_masks", None)
+    monkeypatch.setattr(hq_mask_decoder_decoder, "hypernetwork", None)
+    plain = decode(hq_mask_decoder_decoder, hq_mask_decoder_inputs, None)
+    assert plain.sam_masks is None
+    assert torch.equal(plain.masks, wanted.masks)
+    assert torch.equal(plain.iou, wanted.iou)
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import reference_inputs as inputs
@@ -35,17 +36,19 @@ def early_of(seed: int) -> Tensor:
     return torch.from_numpy(inputs.smooth(seed, "interm", (2, EARLY_DIM, 64, 64)))
 
 
-def decode(seed: int, prompt: dict[str, Tensor], *, multimask: bool = False) -> HqPrediction:
+def decode(
+    seed: int, prompt: dict[str, Tensor], *, sam: Literal["first", "best"] | None = None
+) -> HqPrediction:
     decoder, scene = decoder_of(seed), scene_of(seed)
     details = decoder.details(scene.embeddings, early_of(seed))
-    return decoder.decode(details=details, multimask=multimask, **scene.shared(), **prompt)
+    return decoder.decode(details=details, sam=sam, **scene.shared(), **prompt)
 
 
 @cache
 @torch.no_grad()
-def predicted(seed: int, kind: str, multimask: bool = False) -> HqPrediction:
+def predicted(seed: int, kind: str, sam: Literal["first", "best"] = "first") -> HqPrediction:
     decoder_of(seed).eval()
-    return decode(seed, scene_of(seed).prompts[kind].both(), multimask=multimask)
+    return decode(seed, scene_of(seed).prompts[kind].both(), sam=sam)
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def test_predictions_agree(recording: Recording, kind: str) -> None:
 
 @pytest.mark.long
 def test_multimask_predictions_agree(recording: Recording) -> None:
-    prediction = predicted(recording.seed, "box", multimask=True)
+    prediction = predicted(recording.seed, "box", sam="best")
     recorded = recording.tensors["out.box_multimask.masks_sam"]
     assert difference(thinned(prediction.sam_masks), recorded) < TOLERANCE
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from serving_world import Slow
 from small_world import dump_yaml, load_yaml
 
 from pasam.config.presets import compose
@@ -70,20 +71,6 @@ def test_the_served_model_predicts_what_the_trained_one_does_and_no_other(
         for parameter in model.segmenter.decoder.parameters():
             parameter.add_(0.05)
     assert not reload_parity(champion_folder, model, seen)
-
-
-class Slow:
-    """A model whose predictions take the given times, by clocks of their own."""
-
-    def __init__(self, clock, times, work=0.0):
-        self.clock, self.times, self.work = clock, iter(times), work
-
-    def embed(self, pixels):
-        return pixels
-
-    def predict_many(self, requests):
-        self.clock[0] += next(self.times)
-        self.clock[1] += self.work
 
 
 def test_the_first_turn_warms_up_and_is_not_counted(seen, monkeypatch):

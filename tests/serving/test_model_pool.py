@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from inference_models import VARIANTS, make_predictor, picture
-from serving_world import Shelf
+from serving_world import BOX, Shelf
 
 from pasam.errors import CheckpointError, RefusedError, TrackingError
 from pasam.inference.image_prompt import image_prompt
@@ -23,6 +23,7 @@ from pasam.models.adapter_weights import TRAINED_ON
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.serving import service as registered_versions
 from pasam.serving.service import (
+    EmbeddingCache,
     ModelPool,
     RegisteredVersions,
     _sharing_base,
@@ -511,3 +512,23 @@ def test_a_version_is_named_by_its_own_weights_and_only_without_any_by_its_base(
     named = weights if adapted else base
     assert found.version == hashlib.sha256(named.read_bytes()).hexdigest()[:12]
     assert (found.name, found.kind) == ("champion", "pa_sam")
+
+
+def test_embedded_images_that_grow_when_they_are_asked_for_push_others_out():
+    model, box = make_predictor("hq_sam"), image_prompt(box=BOX)
+    images = [model.embed(picture(60, 90, seed)) for seed in range(4)]
+    bare = images[0].nbytes
+    cache = EmbeddingCache(4 * bare)
+    names = [cache.put(image) for image in images]
+    model.predict_many([(cache.get(names[0]), box)])
+    grown = images[0].nbytes
+    assert grown > bare
+    assert cache.nbytes == 3 * bare + grown > cache.most_bytes
+    assert cache.get(names[0]) is images[0]  # the one in use stays, and 1 was used longest ago
+    assert cache.nbytes <= cache.most_bytes
+    with pytest.raises(RefusedError):
+        cache.get(names[1])
+    only = EmbeddingCache(bare)
+    name = only.put(images[3])
+    model.predict_many([(images[3], box)])
+    assert only.get(name) is images[3]
