@@ -15,7 +15,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -32,6 +31,15 @@ from pasam.masks.images import (
     read_bands,
     turned,
 )
+from pasam.masks.mask_areas import (
+    are_small_cells,
+    flat_areas,
+    in_patches,
+    is_cut_out,
+    is_soft,
+    share_alike,
+    unblended,
+)
 
 _VOC_VOID = (224, 224, 192)
 """Colour of what Pascal VOC's masks leave undecided, number 255."""
@@ -43,6 +51,8 @@ _COLOUR = 1 << 24
 _VOIDS = {255: 254, 65535: 65534}
 """Numbers that stand for no object, unless the number before them is there as well."""
 _FLAT = 0.3  # fraction of an index mask that lies inside something; of a photograph hardly any does
+_FEW = 16  # values that a photograph has at least, and of which few lie beside their like
+_ALIKE = 0.65  # fraction of a photograph's pixels that are at most like the next; of cells more
 _SHADES = 64  # more values than that, and hardly any area, are a photograph
 _SAID = "--masks-are binary takes what is above 128, --masks-are index every value as an object"
 
@@ -251,7 +261,7 @@ def _is_photograph(
     colours: NDArray[np.uint8], alpha: NDArray[np.uint8], visible: NDArray[np.uint8]
 ) -> bool:
     """Tell a cut-out, whose mask is its transparency, from colours that number objects."""
-    return len(visible) > _SHADES and float(_flat(colours)[alpha > 0].mean()) < _FLAT
+    return len(visible) > _SHADES and float(flat_areas(colours)[alpha > 0].mean()) < _FLAT
 
 
 def _of_palette(path: Path, image: Image.Image) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -288,49 +298,19 @@ def _grey_kind(path: Path, values: NDArray[Any], is_lossy: bool) -> MaskKind:
     if present in ({0, 127, 255}, {0, 128, 255}, {1, 2, 3}):
         raise _doubt(path, f"holds {sorted(present)}: a trimap, or a numbering", trimap=True)
     # A blurred object may end at any top; numbers of many objects go as far, but lie in patches.
-    is_graded = top in (255, 65535) or (len(found) > _SHADES and not _in_patches(values, top))
-    is_soft = is_lossy or (is_graded and _is_soft(values, top))
-    if not is_soft:
+    is_graded = top in (255, 65535) or (len(found) > _SHADES and not in_patches(values, top))
+    if not (is_lossy or (is_graded and is_soft(values, top))):
         return MaskKind.INDEX
     if top <= FOREGROUND:
         raise _doubt(path, "numbers its objects, or is faint, in a format that blurs the numbers")
     if grey_fraction(values, top) > MOST_SOFT:
         raise _doubt(path, "is mostly neither black nor white: a photograph", kind="grey_mask")
+    greys = (values > top // 16) & (values < top - top // 16)
+    on_white = top in (255, 65535) and is_cut_out(top - values, greys, MOST_SOFT)
+    if on_white or is_cut_out(values, greys, MOST_SOFT):
+        said = f"is mostly shades within what is not {'white' if on_white else 'black'}"
+        raise _doubt(path, f"{said}: a photograph, cut out", kind="grey_mask")
     return MaskKind.SOFT
-
-
-def _is_soft(values: NDArray[Any], top: int) -> bool:
-    """Tell whether three in four pixels that are neither black nor white touch another value.
-
-    Dark values alone are numbers beside a void of 255: an edge goes through all greys.
-    """
-    flat = _flat(values)
-    between = (values > 0) & (values < top)
-    if between.any() and int(values[between].max()) <= top // 4:
-        return False
-    middle = between & (values > top // 16) & (values < top - top // 16)
-    between = middle if middle.any() else between
-    return bool(4 * np.count_nonzero(between & flat) <= np.count_nonzero(between))
-
-
-def _in_patches(values: NDArray[Any], top: int) -> bool:
-    """Tell whether most pixels between black and the top have their value beside and below, too."""
-    beside, below = np.zeros(values.shape, np.bool_), np.zeros(values.shape, np.bool_)
-    same = values[:, 1:] == values[:, :-1]
-    beside[:, 1:] |= same
-    beside[:, :-1] |= same
-    same = values[1:] == values[:-1]
-    below[1:] |= same
-    below[:-1] |= same
-    between = (values > 0) & (values < top)
-    return bool(2 * np.count_nonzero(between & beside & below) > np.count_nonzero(between))
-
-
-def _flat(pixels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Find the pixels, (H, W), whose eight neighbours are all like themselves."""
-    square, as_float = np.ones((3, 3), np.uint8), pixels.astype(np.float32)
-    same = np.equal(cv2.erode(as_float, square), cv2.dilate(as_float, square))
-    return np.asarray(same.all(axis=2) if same.ndim == 3 else same)
 
 
 def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str, ...]) -> MaskFile:
@@ -341,17 +321,11 @@ def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str,
         labels = pixels if pixels.dtype == np.uint64 else pixels.astype(np.uint32)
     values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if reading is Reading.AUTO:
-        flat = _flat(pixels)
-        if len(values) > _SHADES and flat.mean() < _FLAT and not _are_small_cells(pixels):
-            found = f"holds {len(values)} values, hardly two alike side by side: a photograph"
-            raise _doubt(path, found, kind="grey_mask")
-        if values[0] != 0:
-            kind = "grey_mask" if len(values) > _SHADES else "label_map"
-            raise _doubt(path, "has no pixel of 0, the background", trimap=True, kind=kind)
-        blends = _blended(pixels, inverse.reshape(labels.shape), flat, counts)
-        if blends.any():
-            labels = _nearest(labels, blends)
-            part = f"{np.count_nonzero(blends)} pixels of blended edges went to the nearest object"
+        labels, blended = _objects_apart(
+            path, pixels, labels, inverse.reshape(labels.shape), counts
+        )
+        if blended:
+            part = f"{blended} pixels of blended edges went to the nearest object"
             notes = (*notes, part)
             values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     areas = dict(zip(values.tolist(), counts.tolist(), strict=True))
@@ -370,46 +344,40 @@ def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str,
     )  # fmt: skip
 
 
+def _objects_apart(
+    path: Path,
+    pixels: NDArray[Any],
+    labels: NDArray[Any],
+    numbers: NDArray[Any],
+    counts: NDArray[Any],
+) -> tuple[NDArray[Any], int]:
+    """Refuse what numbers nothing; give blended pixels to their objects, and say how many."""
+    flat, count = flat_areas(pixels), len(counts)
+    found = f"holds {count} values, hardly two alike side by side: a photograph"
+    if count > _SHADES and flat.mean() < _FLAT and not are_small_cells(pixels):
+        raise _doubt(path, found, kind="grey_mask")
+    if labels.min() != 0:
+        kind = "grey_mask" if count > _SHADES else "label_map"
+        raise _doubt(path, "has no pixel of 0, the background", trimap=True, kind=kind)
+    labels, blended, rims = unblended(pixels, labels, numbers, counts, flat)
+    if rims:
+        found = f"holds {rims} values that only rim others: resized with a filter that blends"
+        raise _doubt(path, found)
+    if count > _FEW and (left := len(np.unique(labels))) > _FEW:
+        alike, brightness = share_alike(pixels), pixels if pixels.ndim == 2 else pixels.max(axis=2)
+        is_all_shades = left > _SHADES and alike < 0.1
+        most = _ALIKE if pixels.dtype.itemsize == 1 else 0.5
+        if is_all_shades or (alike < most and is_cut_out(brightness, ~flat, MOST_SOFT)):
+            raise _doubt(path, f"{found}, cut out on black", kind="grey_mask")
+    return labels, blended
+
+
 def _boxes(values: NDArray[Any], numbers: NDArray[Any]) -> dict[str, tuple[slice, slice]]:
     """Find the rows and columns of every value, which `numbers`, (H, W), counts from 0."""
     from scipy.ndimage import find_objects  # a third of a second, which few masks need
 
     boxes = find_objects(numbers.astype(np.int32) + 1)
     return {_label(value): box for value, box in zip(values.tolist(), boxes, strict=True)}
-
-
-def _are_small_cells(pixels: NDArray[Any]) -> bool:
-    """Tell numbers of more than 8 bits in runs, as of small cells, from a photograph's shades."""
-    runs = [np.mean(pixels[1:] == pixels[:-1]), np.mean(pixels[:, 1:] == pixels[:, :-1])]
-    return pixels.ndim == 2 and pixels.dtype.itemsize > 1 and bool(min(runs) > 0.5)
-
-
-def _blended(
-    pixels: NDArray[Any], numbers: NDArray[Any], flat: NDArray[np.bool_], counts: NDArray[Any]
-) -> NDArray[np.bool_]:
-    """Find pixels whose value fills no area anywhere and lies between those of areas beside it."""
-    inside = np.bincount(numbers[flat], minlength=len(counts)) > counts / 10
-    rest = ~inside[numbers]
-    if not rest.any() or not inside.any():
-        return np.zeros_like(rest)
-    layers = pixels[:, :, None] if pixels.ndim == 2 else pixels
-    between, window = rest.copy(), np.ones((15, 15), np.uint8)
-    for layer in np.moveaxis(layers.astype(np.float32), 2, 0):
-        low = cv2.erode(np.where(rest, np.float32(np.inf), layer), window)
-        high = cv2.dilate(np.where(rest, np.float32(-np.inf), layer), window)
-        between &= (layer >= low) & (layer <= high)
-    # A value of its own, as of a thin wire, lies now and then between others by chance.
-    share = np.bincount(numbers[between], minlength=len(counts)) / counts
-    return np.asarray(between & (share[numbers] > 0.8))
-
-
-def _nearest(labels: NDArray[Any], blends: NDArray[np.bool_]) -> NDArray[Any]:
-    _, places = cv2.distanceTransformWithLabels(
-        blends.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    of_place = np.zeros(int(places.max()) + 1, labels.dtype)
-    of_place[places[~blends]] = labels[~blends]
-    return np.asarray(of_place[places])
 
 
 def _trimap(path: Path, pixels: NDArray[Any]) -> MaskFile:

@@ -1,4 +1,4 @@
-"""Run lengths hold a mask, whatever form an annotation file gives it in."""
+"""Run lengths hold a mask in any form; what the values of a mask look like decides what it is."""
 
 import json
 
@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 
-from pasam.errors import DataError, ParamsError, ShapeError
+from pasam.errors import DataError, InvalidItemError, ParamsError, ShapeError
 from pasam.masks import run_lengths
+from pasam.masks.images import encode_png
+from pasam.masks.mask_files import MaskKind, read_mask, understand
 from pasam.masks.overlap import Region, band_width, boundary, boundary_iou, mask_iou, overlap
 from pasam.masks.polygons import polygons_of
 from pasam.masks.run_lengths import (
@@ -317,3 +320,120 @@ def test_the_largest_image_is_still_drawn_for(monkeypatch):
     assert area(from_segmentation([[0, 0, 4, 0, 4, 3, 0, 3]], 3, 4)) == 12
     with pytest.raises(DataError, match="is of an image of 13 x 1 pixels"):
         from_segmentation([[0, 0, 1, 0, 1, 13]], 13, 1)
+
+
+Y, X = np.mgrid[:64, :96]
+LARGE, SMALL = (X - 30) ** 2 + (Y - 30) ** 2 < 400, (X - 70) ** 2 + (Y - 35) ** 2 < 225
+
+
+def saved(tmp_path, array, name="m.png", **options):
+    Image.fromarray(array).save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+def iou_of(found, label, truth):
+    mask = found.mask(label) > 128
+    return np.sum(mask & truth) / np.sum(mask | truth)
+
+
+def photograph():
+    """A lit slope in three colours, with noise."""
+    slope = np.dstack([60 + X, 200 - X, 80 + Y])
+    return (
+        (slope + np.random.default_rng(0).normal(0, 8, (64, 96, 3))).clip(0, 255).astype(np.uint8)
+    )
+
+
+@pytest.mark.parametrize("ground", [0, 255])
+@pytest.mark.parametrize("is_grey", [False, True])
+@pytest.mark.parametrize("name", ["m.png", "m.jpg"])
+def test_a_photograph_that_was_cut_out_is_no_mask(tmp_path, ground, is_grey, name):
+    picture = np.where(LARGE[..., None], photograph(), np.uint8(ground))
+    picture = picture[:, :, 1] if is_grey else picture
+    path = saved(tmp_path, picture, name)
+    said = "photograph" if is_grey or name == "m.png" else "in a format that blurs"
+    with pytest.raises(InvalidItemError, match=f"{said}|has no pixel of 0") as caught:
+        understand(path)
+    assert caught.value.kind in ("grey_mask", "label_map")
+
+
+def test_a_dim_smooth_photograph_of_few_shades_that_was_cut_out_is_no_mask(tmp_path):
+    noise = cv2.GaussianBlur(np.random.default_rng(0).normal(60, 30, (64, 96)), (0, 0), 2)
+    shades = np.where(LARGE, noise, 0).astype(np.uint8)
+    assert 16 < len(np.unique(shades)) < 64
+    with pytest.raises(InvalidItemError, match="a photograph, cut out on black") as caught:
+        understand(saved(tmp_path, shades))
+    assert caught.value.kind == "grey_mask"
+
+
+@pytest.mark.parametrize("radius", [3, 6, 12, 20])
+@pytest.mark.parametrize("blur", ["gauss", "box", "area"])
+def test_soft_edges_of_any_width_are_no_photograph(tmp_path, radius, blur):
+    disk = np.where(np.hypot(X - 48, Y - 32) < radius, np.float32(255), np.float32(0))
+    soft = {
+        "gauss": cv2.GaussianBlur(disk, (0, 0), 3),
+        "box": cv2.blur(disk, (5, 5)),
+        "area": cv2.resize(cv2.resize(disk, (24, 16), interpolation=cv2.INTER_AREA), (96, 64)),
+    }[blur]
+    grey = np.rint(soft / soft.max() * 255).astype(np.uint8)
+    assert understand(saved(tmp_path, grey)).kind is MaskKind.SOFT
+    assert np.array_equal(read_mask(tmp_path / "m.png"), grey)
+
+
+def resized(labels, times, method):
+    """Resize an array as a labelling tool should not."""
+    height, width = (round(times * side) for side in labels.shape[:2])
+    return np.asarray(Image.fromarray(labels).resize((width, height), method))
+
+
+@pytest.mark.parametrize("times", [0.5, 2])
+@pytest.mark.parametrize("colours", [[220, 20, 60, 0, 0, 142], [128, 64, 128, 70, 130, 180]])
+def test_colours_that_a_cubic_filter_took_beyond_themselves_are_given_back(
+    tmp_path, times, colours
+):
+    first, second = np.uint8(colours).reshape(2, 3)
+    drawn = np.where(LARGE[..., None], first, np.where(SMALL[..., None], second, np.uint8(0)))
+    found = understand(saved(tmp_path, resized(drawn, times, Image.Resampling.BICUBIC)))
+    assert {label for label, _ in found.objects} == {f"c{hexadecimal(c)}" for c in (first, second)}
+    for colour, truth in ((first, LARGE), (second, SMALL)):
+        whole = resized(truth.astype(np.uint8) * 255, times, Image.Resampling.BICUBIC) > 128
+        assert iou_of(found, f"c{hexadecimal(colour)}", whole) > 0.95
+    assert "blended edges" in found.notes[0]
+
+
+def hexadecimal(colour):
+    return "".join(f"{channel:02x}" for channel in colour)
+
+
+def test_numbers_that_a_cubic_filter_took_beyond_themselves_are_given_back(tmp_path):
+    numbers = (LARGE * 80 + SMALL * 160).astype(np.uint8)
+    found = understand(saved(tmp_path, resized(numbers, 2, Image.Resampling.BICUBIC)))
+    assert [label for label, _ in found.objects] == ["80", "160"]
+    assert iou_of(found, "80", np.kron(LARGE, np.ones((2, 2))) > 0) > 0.97
+
+
+def test_many_rims_round_few_objects_are_refused(tmp_path):
+    first, second = np.uint8([220, 20, 60]), np.uint8([0, 0, 142])
+    drawn = np.where(LARGE[..., None], first, np.where(SMALL[..., None], second, np.uint8(0)))
+    small = resized(drawn, 0.5, Image.Resampling.LANCZOS)
+    path = saved(tmp_path, resized(small, 2, Image.Resampling.LANCZOS))
+    with pytest.raises(InvalidItemError, match="values that only rim others: resized"):
+        understand(path)
+
+
+def test_a_wire_beside_an_object_and_a_little_brighter_stays_one(tmp_path):
+    numbers = (LARGE * 80).astype(np.uint8)
+    numbers[:, 54:56] = 90
+    path = tmp_path / "m.png"
+    path.write_bytes(encode_png(numbers))
+    assert [label for label, _ in understand(path).objects] == ["80", "90"]
+
+
+def test_a_web_of_thin_lines_is_no_photograph_where_they_run_together(tmp_path):
+    fine = np.zeros((256, 384), np.uint8)
+    for x in range(10, 370, 44):
+        cv2.line(fine, (x, 10), (x + 9, 245), 255, 6, cv2.LINE_AA)
+    for x in range(160, 200, 6):  # closer than pixels: shades as of a photograph
+        cv2.line(fine, (x, 110), (x + 15, 150), 255, 2, cv2.LINE_AA)
+    web = cv2.resize(fine, (96, 64), interpolation=cv2.INTER_AREA)
+    assert understand(saved(tmp_path, web)).kind is MaskKind.SOFT

@@ -1,0 +1,192 @@
+"""What the values of a mask look like: areas, soft edges, blends of resizing, cut-out photographs.
+
+`mask_files` asks here and decides; nothing here knows of files.
+"""
+
+# Shapes: H, W of a mask.
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_OVERSHOOT = 0.25
+"""How far beyond the values of two areas a cubic or Lanczos filter goes, in their difference."""
+_PER_BLEND = 2
+"""Most pixels beyond the areas' values that a filter leaves for each one between them."""
+_STEP = 3 / 16
+"""Brightness, of the brightest, that the border of a cut-out has and a soft edge begins below."""
+
+
+def flat_areas(pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Find the pixels, (H, W), whose eight neighbours are all like themselves."""
+    square, as_float = np.ones((3, 3), np.uint8), pixels.astype(np.float32)
+    same = np.equal(cv2.erode(as_float, square), cv2.dilate(as_float, square))
+    return np.asarray(same.all(axis=2) if same.ndim == 3 else same)
+
+
+def is_soft(values: NDArray[Any], top: int) -> bool:
+    """Tell whether three in four pixels that are neither black nor white touch another value.
+
+    Dark values alone are numbers beside a void of 255: an edge goes through all greys.
+    """
+    flat = flat_areas(values)
+    between = (values > 0) & (values < top)
+    if between.any() and int(values[between].max()) <= top // 4:
+        return False
+    middle = between & (values > top // 16) & (values < top - top // 16)
+    between = middle if middle.any() else between
+    return bool(4 * np.count_nonzero(between & flat) <= np.count_nonzero(between))
+
+
+def in_patches(values: NDArray[Any], top: int) -> bool:
+    """Tell whether most pixels between black and the top have their value beside and below, too."""
+    beside, below = np.zeros(values.shape, np.bool_), np.zeros(values.shape, np.bool_)
+    same = values[:, 1:] == values[:, :-1]
+    beside[:, 1:] |= same
+    beside[:, :-1] |= same
+    same = values[1:] == values[:-1]
+    below[1:] |= same
+    below[:-1] |= same
+    between = (values > 0) & (values < top)
+    return bool(2 * np.count_nonzero(between & beside & below) > np.count_nonzero(between))
+
+
+def are_small_cells(pixels: NDArray[Any]) -> bool:
+    """Tell numbers of more than 8 bits in runs, as of small cells, from a photograph's shades."""
+    runs = [np.mean(pixels[1:] == pixels[:-1]), np.mean(pixels[:, 1:] == pixels[:, :-1])]
+    return pixels.ndim == 2 and pixels.dtype.itemsize > 1 and bool(min(runs) > 0.5)
+
+
+def unblended(
+    pixels: NDArray[Any],
+    labels: NDArray[Any],
+    numbers: NDArray[Any],
+    counts: NDArray[Any],
+    flat: NDArray[np.bool_],
+) -> tuple[NDArray[Any], int, int]:
+    """Give the pixels of blended edges to the areas that they lie between.
+
+    A pixel is blended whose value fills no area anywhere and lies between those of areas beside
+    it. Where resizing has blended, it may have gone beyond the areas' values too, as cubic and
+    Lanczos filters do; elsewhere what lies beyond them is a value of its own.
+
+    Args:
+        pixels: Numbers, (H, W), or colours, (H, W, 3).
+        labels: One number for each value, (H, W).
+        numbers: The place of each pixel's value among all values, (H, W).
+        counts: Pixels of each value.
+        flat: Where areas are, (H, W), as `flat_areas` finds them.
+
+    Returns:
+        The labels without blended pixels; how many there were; and how many values are left that
+        fill no area, where they are more than the areas and yet less than was blended.
+    """
+    inside = np.bincount(numbers[flat], minlength=len(counts)) > counts / 10
+    rest = ~inside[numbers]
+    if not rest.any() or not inside.any():
+        return labels, 0, 0
+    layers = pixels.reshape(*numbers.shape, -1).astype(np.float32)
+    low, high = _ranges(layers, rest)
+
+    def within(reach: float) -> NDArray[np.bool_]:
+        more = reach * (high - low).max(axis=2, keepdims=True)
+        between = rest & ((layers >= low - more) & (layers <= high + more)).all(axis=2)
+        # A value of its own, as of a thin wire, lies now and then between others by chance.
+        share = np.bincount(numbers[between], minlength=len(counts)) / counts
+        return np.asarray(between & (share[numbers] > 0.8))
+
+    blends = within(0)
+    beyond = within(_OVERSHOOT) & ~blends
+    if 0 < np.count_nonzero(beyond) <= _PER_BLEND * np.count_nonzero(blends):
+        labels = _nearest_value(layers, labels, beyond, numbers, inside)
+    else:
+        beyond = np.zeros_like(blends)
+    if blends.any():
+        labels = _nearest(labels, blends)
+    blended = int(np.count_nonzero(blends | beyond))
+    rims = numbers[rest & ~blends & ~beyond]
+    left = len(np.unique(rims)) if len(rims) < blended else 0
+    return labels, blended, left if left > np.count_nonzero(inside) else 0
+
+
+def _ranges(
+    layers: NDArray[np.float32], rest: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Find the lowest and highest values of the areas beside each pixel, (H, W, C) each."""
+    lows, highs, window = [], [], np.ones((15, 15), np.uint8)
+    most = np.float32(np.finfo(np.float32).max / 4)  # where no area is near, nothing lies between
+    for layer in np.moveaxis(layers, 2, 0):
+        lows.append(cv2.erode(np.where(rest, most, layer), window))
+        highs.append(cv2.dilate(np.where(rest, -most, layer), window))
+    return np.dstack(lows), np.dstack(highs)
+
+
+def _nearest_value(
+    layers: NDArray[np.float32],
+    labels: NDArray[Any],
+    these: NDArray[np.bool_],
+    numbers: NDArray[Any],
+    inside: NDArray[np.bool_],
+) -> NDArray[Any]:
+    """Give these pixels, (H, W), the label of the area whose value is most like theirs."""
+    _, places = np.unique(numbers, return_index=True)
+    areas = places[inside]
+    colours, own = layers.reshape(-1, layers.shape[2])[areas], layers[these]
+    best, which = np.full(len(own), np.inf, np.float32), np.zeros(len(own), np.intp)
+    for number, colour in enumerate(colours):
+        distance = ((own - colour) ** 2).sum(axis=1)
+        which[distance < best] = number
+        best = np.minimum(best, distance)
+    found = labels.copy()
+    found[these] = labels.ravel()[areas][which]
+    return found
+
+
+def _nearest(labels: NDArray[Any], blends: NDArray[np.bool_]) -> NDArray[Any]:
+    """Give blended pixels the label of the nearest other one; both are (H, W)."""
+    _, places = cv2.distanceTransformWithLabels(
+        blends.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of_place = np.zeros(int(places.max()) + 1, labels.dtype)
+    of_place[places[~blends]] = labels[~blends]
+    return np.asarray(of_place[places])
+
+
+def is_cut_out(values: NDArray[Any], between: NDArray[np.bool_], share: float) -> bool:
+    """Tell a photograph that was cut out on black from objects with soft edges, however wide.
+
+    Within what is not black the photograph is shades all over, and its border is a step; a soft
+    edge begins dark.
+
+    Args:
+        values: Brightness, (H, W), from 0.
+        between: Which pixels are shades, (H, W).
+        share: Fraction of the inside, two pixels from the border, beyond which it is shades.
+    """
+    top = int(values.max())
+    lit = (values > top // 16).astype(np.uint8)  # JPEG makes 1 of black
+    inner, window = cv2.erode(lit, np.ones((3, 3), np.uint8)), np.ones((5, 5), np.uint8)
+    border, deep = (lit > 0) & (inner == 0), cv2.erode(lit, window) > 0
+    is_thin = 4 * np.count_nonzero(deep) < np.count_nonzero(lit)  # as hairs, whose edges are all
+    if is_thin or not border.any() or between[deep].mean() <= share:
+        return False
+    return bool(values[border].mean() > _STEP * top)
+
+
+def share_alike(pixels: NDArray[Any]) -> float:
+    """Measure how many pixels that are not black are like the next one that is not, in [0, 1].
+
+    Down or across, whichever are fewer; 1 where none has such a neighbour.
+    """
+    lit = (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > int(pixels.max()) // 16
+    shares = []
+    for first, second in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        pairs = lit[first] & lit[second]
+        like = np.equal(pixels[first], pixels[second])
+        same: NDArray[np.bool_] = np.asarray(like.all(axis=2) if like.ndim == 3 else like)
+        shares.append(float(same[pairs].mean()) if pairs.any() else 1.0)
+    return min(shares)
