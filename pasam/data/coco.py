@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pasam.errors import DataError
 from pasam.files import Faults, is_regular, portable_path, read_json
 from pasam.masks.images import open_image, upright_size
-from pasam.masks.run_lengths import Rle, area, encode, from_segmentation
+from pasam.masks.run_lengths import Rle, Shares, area, encode, from_segmentation
 
 if TYPE_CHECKING:  # with pandas, which predicting a detector's boxes need not have
     from pasam.data.pairing import EncodedMask, Source
@@ -187,13 +187,17 @@ def from_coco(
     records = _records(file, content)
     objects: dict[str, list[DrawnAs]] = {key: [] for key in records}
     faults = Faults()
-    left_out = 0
+    left_out, ignored, boxes = 0, 0, 0
     for place, annotation in enumerate(content["annotations"], start=1):
         key, number = _id(annotation.get("image_id")), str(annotation.get("id", f"({place})"))
         if key is None or key not in records:
             faults.add(f"{file}: annotation {number} names no image of the file.")
         elif annotation.get("iscrowd") in _CROWD and not crowds:
             left_out += 1
+        elif annotation.get("ignore") in _CROWD and not crowds:
+            ignored += 1
+        elif not annotation.get("segmentation") and annotation.get("bbox"):
+            boxes += 1
         else:
             objects[key].append(
                 DrawnAs(
@@ -218,6 +222,8 @@ def from_coco(
     notes = [f"{left_out} crowd annotations are left out"] if left_out else []
     if left_out:
         notes.append("crowds (iscrowd 1) are no objects; --crowds takes them, as of CVAT's brush")
+    notes += [f"{ignored} annotations marked ignore are left out; see --crowds"] if ignored else []
+    notes += [f"{boxes} boxes are left out, no masks"] if boxes else []
     notes += [f"{bare} images without an object are left out"] if bare else []
     return encoded_source(
         "coco", file, images, annotated, categories=categories, faults=faults, notes=notes
@@ -387,23 +393,11 @@ class DrawnAs:
 
     label: str
     drawing: Any
-    """COCO's polygons, in pixels, or run lengths; `Shares`; or a mask, (H, W)."""
+    """COCO's polygons, in pixels, or run lengths; `Shares`; a mask, (H, W); or why there is no
+    drawing, a `DataError`."""
     name: str
     """What messages call it."""
     category: str = "object"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shares:
-    """Polygons whose corners are fractions of the image's width and height."""
-
-    polygons: list[list[float]]
-    """Lists x, y, x, y, ..."""
-
-    def in_pixels(self, size: tuple[int, int]) -> list[list[float]]:
-        """Scale them to an image of this height and width."""
-        sides = (size[1], size[0])
-        return [[one * sides[i % 2] for i, one in enumerate(part)] for part in self.polygons]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -576,6 +570,8 @@ def _encoded(drawn: DrawnAs, size: tuple[int, int]) -> EncodedMask:
     from pasam.data.pairing import EncodedMask
 
     drawing = drawn.drawing.in_pixels(size) if isinstance(drawn.drawing, Shares) else drawn.drawing
+    if isinstance(drawing, DataError):
+        raise drawing
     if drawing is None or (isinstance(drawing, list | dict) and not drawing):
         raise DataError("has no segmentation; a box alone is no mask")
     code = _code(drawing, size)

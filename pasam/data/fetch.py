@@ -301,8 +301,6 @@ def public_pairs(
         DataError: A set is unknown, has no mask images, or was not fetched, made of exactly the
             archives that are expected today; names the command.
     """
-    from pasam.data.pairing import pair_folders  # with pandas
-
     pairs: list[Pair] = []
     remarks: list[str] = []
     for entry, layout, masks in _fetched(names, root, lock):
@@ -349,3 +347,35 @@ def _fetched(
             f"`pasam data fetch {missing}`."
         )
     return found
+
+
+def pair_folders(
+    images: Path, masks: Path, *, split: str, dataset: str, image_suffix: str, mask_suffix: str
+) -> tuple[tuple[Pair, ...], tuple[Path, ...]]:
+    """Pair two folders of images and masks, which may be one, told apart by their suffix.
+
+    Args:
+        images: Folder of the images.
+        masks: Folder of the masks, named like their images.
+        split: `train` or `val`.
+        dataset: Name of the data set.
+        image_suffix: Ending of the images, with its dot.
+        mask_suffix: Ending of the masks.
+
+    Returns:
+        The pairs, sorted, and the files that belong to none.
+    """
+    from pasam.data.pairing import Pair, list_images, match_names  # with pandas
+
+    found = match_names(
+        [path for path in list_images(images) if path.suffix.lower() == image_suffix.lower()],
+        [path for path in list_images(masks) if path.suffix.lower() == mask_suffix.lower()],
+        image_root=images,
+        mask_root=masks,
+    )
+    pairs = sorted(
+        Pair(split=split, dataset=dataset, image=image, mask=mask)
+        for image, of_image in found.masks_of.items()
+        for mask in of_image
+    )
+    return tuple(pairs), (*found.without_mask, *found.without_image)

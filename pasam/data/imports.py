@@ -12,7 +12,7 @@ import math
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,16 +21,20 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 from numpy.typing import NDArray
 
-from pasam.data.coco import AnnotatedFile, DrawnAs, Shares, encoded_source, from_coco
+from pasam.data.coco import AnnotatedFile, DrawnAs, encoded_source, from_coco
 from pasam.data.pairing import Source, from_csv, from_folders, list_images
 from pasam.errors import DataError
-from pasam.files import read_json, read_text
+from pasam.files import Faults, read_json, read_text
 from pasam.masks.images import IMAGE_SUFFIXES, open_image
-from pasam.masks.run_lengths import MOST_PIXELS, decode, from_segmentation
+from pasam.masks.run_lengths import MOST_PIXELS, Shares, decode, from_segmentation
 
 _ROUND = 64  # corners of the polygon that stands for a circle
 _SHOWN = 60
 _ADVICE = "Correct --annotations."
+_MISSHAPEN = (
+    AttributeError, binascii.Error, IndexError, KeyError, OverflowError, TypeError, ValueError,
+)  # fmt: skip
+"""What a reader stumbles with over what is not written as its tool does it."""
 _FORMS = "COCO, labelme, VIA, Label Studio or SA-1B (JSON), CVAT (XML), or YOLO-seg (a folder)"
 
 
@@ -80,12 +84,16 @@ def from_annotations(file: Path, places: SetPlaces) -> Source:
         DataError: It is of no known form, or not readable.
     """
     images = places.images or (file if file.is_dir() else file.parent)
-    left_out: list[str] = []
+    left_out, faults, notes = list[str](), Faults(), list[str]()
     if zipfile.is_zipfile(file):
         raise DataError(f"{file} is an archive. Unpack it, and name the file of annotations in it.")
+    if advice := _OTHER_FILES.get(file.suffix.lower()):
+        raise DataError(f"{file} is not read by itself: {advice}.")
     try:
         if file.is_dir():
-            kind, found = _of_folder(file, images, left_out)
+            inner = _inner_folders(file)
+            notes += [f"folders in {file} are not read: {', '.join(inner)}"] if inner else []
+            kind, found = _of_folder(file, images, left_out, faults)
         elif file.suffix.lower() == ".xml":
             kind, found = "cvat", list(_cvat(_xml(file), left_out))
         else:
@@ -97,26 +105,59 @@ def from_annotations(file: Path, places: SetPlaces) -> Source:
                     categories=places.categories,
                 )  # fmt: skip
             if kind not in _READERS:
-                raise DataError(f"{file} is of no known form. Known: {_FORMS}.")
+                raise DataError(f"{file} is {kind or f'of no known form. Known: {_FORMS}'}.")
             found = list(_READERS[kind](content, left_out))
-    except (
-        AttributeError, binascii.Error, IndexError, KeyError, OverflowError, TypeError, ValueError,
-    ) as error:  # fmt: skip
-        reason = f"{type(error).__name__}: {error}"[:200]
-        raise DataError(f"{file} is not written as its tool does it ({reason}).") from None
+    except _MISSHAPEN as error:
+        raise DataError(f"{file} {_misshapen(error)}.") from None
     if places.group is not None:
         raise DataError(f"{file}: --group goes with COCO, tables and folders.")
     counted = Counter(left_out).items()
-    notes = [f"{count} {what} are left out, no masks" for what, count in counted]
-    return encoded_source(kind, file, images, found, categories=places.categories, notes=notes)
+    notes += [f"{count} {what} are left out, no masks" for what, count in counted]
+    return encoded_source(
+        kind, file, images, found, categories=places.categories, faults=faults, notes=notes
+    )
+
+
+_OF_YOLO = "YOLO's annotations are a folder of text files, one an image; name that folder"
+_OTHER_FILES = {
+    ".txt": _OF_YOLO, ".yaml": _OF_YOLO, ".yml": _OF_YOLO,
+    ".csv": "a table of images and masks goes with --csv, and VIA's annotations are read as JSON "
+    "(Annotation > Export Annotations (as json))",
+}  # fmt: skip
+"""What to do about files that are no annotations by themselves, by suffix."""
+_RESULTS = (
+    "COCO's list of results, which names no image files. Expected a set: images, annotations and "
+    "categories"
+)
+_PANOPTIC = (
+    "COCO's panoptic form, whose masks are PNG files. Convert it to instances, such as by "
+    "panopticapi's panoptic2detection_coco_format.py"
+)
+
+
+def _inner_folders(folder: Path) -> list[str]:
+    """Name the folders within one that hold annotations too, as `labels/train` and `labels/val`."""
+    inner = (path for path in folder.iterdir() if path.is_dir())
+    kinds = {each.name: {path.suffix.lower() for path in each.iterdir()} for each in inner}
+    return sorted(name for name, suffixes in kinds.items() if suffixes & {".txt", ".json"})
+
+
+def _misshapen(error: Exception) -> DataError:
+    """Say that something is not written as its tool does it, and what was stumbled over."""
+    reason = f"{type(error).__name__}: {error}"[:200]
+    return DataError(f"is not written as its tool does it ({reason})")
 
 
 def _form(content: Any) -> str:
     if isinstance(content, list):
-        return "label studio"
+        is_results = any(isinstance(one, dict) and "image_id" in one for one in content[:1])
+        return _RESULTS if is_results else "label studio"
     if not isinstance(content, dict):
         return ""
     if isinstance(content.get("annotations"), list):
+        first = next(iter(content["annotations"]), None)
+        if isinstance(first, dict) and "segments_info" in first:
+            return _PANOPTIC
         return "sa-1b" if isinstance(content.get("image"), dict) else "coco"
     if "shapes" in content:
         return "labelme"
@@ -127,24 +168,44 @@ def _form(content: Any) -> str:
     return "via" if is_via else "coco" if "images" in content else ""
 
 
-def _of_folder(folder: Path, images: Path, left_out: list[str]) -> tuple[str, list[AnnotatedFile]]:
-    """Read a folder with one file of annotations per image."""
+def _of_folder(
+    folder: Path, images: Path, left_out: list[str], faults: Faults
+) -> tuple[str, list[AnnotatedFile]]:
+    """Read a folder with one file of annotations per image; a file that is bad is a fault."""
     files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     found: list[AnnotatedFile] = []
     kinds = set()
     for file in (path for path in files if path.suffix.lower() == ".json"):
-        content = read_json(file, advice=_ADVICE)
-        kind = _form(content)
-        if kind not in ("labelme", "sa-1b"):
-            raise DataError(f"{file} is neither labelme's nor SA-1B's, as files of one image are.")
-        kinds.add(kind)
-        found += _READERS[kind](content, left_out)
+        try:
+            content = read_json(file, advice=_ADVICE)
+            kind = _form(content)
+            if kind not in ("labelme", "sa-1b"):
+                faults.add(f"{file} is neither labelme's nor SA-1B's, as files of one image are.")
+                continue
+            found += [_of_file(one, file) for one in _READERS[kind](content, left_out)]
+            kinds.add(kind)
+        except DataError as error:
+            faults.add(str(error))
+        except _MISSHAPEN as error:
+            faults.add(f"{file} {_misshapen(error)}.")
     texts = [path for path in files if path.suffix.lower() == ".txt" and path.stem != "classes"]
     if not found and texts:
         return "yolo", list(_yolo(folder, texts, images, left_out))
+    if not found and faults:
+        raise DataError(faults.kept[0])
     if not found:
-        raise DataError(f"{folder} holds no annotations. Known: {_FORMS}.")
+        whole = [path.name for path in files if path.suffix.lower() == ".xml"][:1]
+        advice = "".join(f" Name its {name} itself." for name in whole)
+        if inner := _inner_folders(folder):
+            advice += f" Folders in it are not read: name one of {', '.join(inner)}."
+        raise DataError(f"{folder} holds no annotations.{advice} Known: {_FORMS}.")
     return " and ".join(sorted(kinds)), found
+
+
+def _of_file(one: AnnotatedFile, file: Path) -> AnnotatedFile:
+    """Have messages name the file of an object, where they would name its folder."""
+    named = (replace(drawn, name=f"{drawn.name} of {file.name}") for drawn in one.objects)
+    return replace(one, objects=tuple(named))
 
 
 def _labelme(content: Mapping[str, Any], left_out: list[str]) -> Iterator[AnnotatedFile]:
@@ -152,23 +213,17 @@ def _labelme(content: Mapping[str, Any], left_out: list[str]) -> Iterator[Annota
     size = (int(sides[0]), int(sides[1])) if sides[0] and sides[1] else None
     objects: dict[tuple[str, Any], list[Any]] = {}
     for number, shape in enumerate(content["shapes"], start=1):
-        kind, points = shape.get("shape_type") or "polygon", shape["points"]
-        group = shape.get("group_id")
-        key = (str(shape["label"]), f"{number}" if group is None else f"g{group}")
-        if kind == "polygon":
-            objects.setdefault(key, []).append([value for point in points for value in point])
-        elif kind == "circle":
-            (x, y), edge = points[0], points[1]
-            radius = math.hypot(edge[0] - x, edge[1] - y)
-            objects.setdefault(key, []).append(_ellipse(x, y, radius, radius))
-        elif kind == "mask":
-            part = _png(base64.b64decode(shape["mask"], validate=True))
-            left, top = (round(value) for value in points[0])
-            if size is None:
-                raise ValueError("a mask without imageHeight and imageWidth")
-            objects.setdefault(key, []).append(_placed(part, left, top, size))
+        key, part = ("object", f"{number}"), None
+        try:
+            group = shape.get("group_id")
+            key = (str(shape["label"]), f"{number}" if group is None else f"g{group}")
+            part = _labelme_part(shape, size)
+        except (*_MISSHAPEN, DataError) as error:
+            part = _misshapen(error)
+        if part is None:
+            left_out.append(_several(shape["shape_type"]))
         else:
-            left_out.append(_several(kind))
+            objects.setdefault(key, []).append(part)
     yield AnnotatedFile(
         name=str(content["imagePath"]), size=size,
         objects=tuple(
@@ -181,14 +236,37 @@ def _labelme(content: Mapping[str, Any], left_out: list[str]) -> Iterator[Annota
     )  # fmt: skip
 
 
+def _labelme_part(shape: Mapping[str, Any], size: tuple[int, int] | None) -> Any:
+    """Draw one of labelme's shapes, a polygon or a mask (H, W); None of another kind."""
+    kind, points = shape.get("shape_type") or "polygon", shape["points"]
+    if kind == "polygon":
+        return [value for point in points for value in point]
+    if kind == "circle":
+        (x, y), edge = points[0], points[1]
+        radius = math.hypot(edge[0] - x, edge[1] - y)
+        return _ellipse(x, y, radius, radius)
+    if kind != "mask":
+        return None
+    part = _png(base64.b64decode(shape["mask"], validate=True))
+    left, top = (round(value) for value in points[0])
+    if size is None:
+        raise ValueError("a mask without imageHeight and imageWidth")
+    return _placed(part, left, top, size)
+
+
 def _united(drawn: Sequence[Any], size: tuple[int, int] | None) -> Any:
     """Join what belongs to one object: polygons stay polygons, beside a mask they are drawn."""
+    if wrong := [part for part in drawn if isinstance(part, DataError)]:
+        return wrong[0]
     masks = [part for part in drawn if isinstance(part, np.ndarray)]
     polygons = [part for part in drawn if not isinstance(part, np.ndarray)]
     if not masks or size is None:
         return polygons
     if polygons:
-        masks.append(decode(from_segmentation(polygons, *size)))
+        try:
+            masks.append(decode(from_segmentation(polygons, *size)))
+        except DataError as error:
+            return error
     return np.maximum.reduce(masks)
 
 
@@ -199,61 +277,85 @@ def _via(content: Mapping[str, Any], left_out: list[str]) -> Iterator[AnnotatedF
         for number, region in enumerate(
             regions.values() if isinstance(regions, dict) else regions, start=1
         ):
-            shape, said = region["shape_attributes"], region.get("region_attributes") or {}
-            category = str(next(iter(said.values()), "object"))
-            kind = shape["name"]
-            if kind in ("polygon", "polyline"):
-                xs, ys = shape["all_points_x"], shape["all_points_y"]
-                drawn = [value for point in zip(xs, ys, strict=True) for value in point]
-            elif kind in ("circle", "ellipse"):
-                across, down = shape.get("rx", shape.get("r")), shape.get("ry", shape.get("r"))
-                drawn = _ellipse(
-                    shape["cx"], shape["cy"], across, down, turn=shape.get("theta") or 0.0
-                )
-            else:
-                left_out.append(_several(kind))
+            drawn: Any
+            category = "object"
+            try:
+                said = region.get("region_attributes") or {}
+                category = str(next(iter(said.values()), category))
+                drawn = _via_shape(region["shape_attributes"])
+            except _MISSHAPEN as error:
+                drawn = _misshapen(error)
+            if drawn is None:
+                left_out.append(_several(region["shape_attributes"]["name"]))
                 continue
             objects.append(
                 DrawnAs(
-                    label=str(number), drawing=[drawn], name=f"region {number}", category=category
+                    label=str(number), drawing=drawn, name=f"region {number}", category=category
                 )
             )
         yield AnnotatedFile(name=str(record["filename"]), size=None, objects=tuple(objects))
+
+
+def _via_shape(shape: Mapping[str, Any]) -> list[list[float]] | None:
+    """Draw one of VIA's shapes; None of another kind than polygons and ellipses."""
+    kind = shape["name"]
+    if kind in ("polygon", "polyline"):
+        corners = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
+        return [[value for point in corners for value in point]]
+    if kind in ("circle", "ellipse"):
+        across, down = shape.get("rx", shape.get("r")), shape.get("ry", shape.get("r"))
+        turn = shape.get("theta") or 0.0
+        return [_ellipse(shape["cx"], shape["cy"], across, down, turn=turn)]
+    return None
 
 
 def _label_studio(content: Sequence[Any], left_out: list[str]) -> Iterator[AnnotatedFile]:
     for task in content:
         given = task.get("annotations") or task.get("completions") or []
         valid = [one for one in given if not one.get("was_cancelled")]
+        full = [one for one in valid if one.get("result")]  # an empty one hides nobody's work
         left_out += ["further annotators' answers"] * (len(valid) - 1)
+        if not valid and task.get("predictions"):
+            left_out.append("tasks that have predictions only")
         objects, size = [], None
-        for number, result in enumerate(valid[0]["result"] if valid else [], start=1):
-            value, kind = result.get("value") or {}, str(result["type"])
-            names = value.get(kind) or ["object"]
-            drawing: Any
-            if result.get("image_rotation"):  # its percentages may be of either side then
-                drawing = f"of an image that is turned by {result['image_rotation']} degrees there"
-            elif value.get("format") == "rle":
-                size = (int(result["original_height"]), int(result["original_width"]))
-                drawing = _brush(value["rle"], size)
-            elif "points" in value:
-                drawing = Shares(polygons=[[one / 100 for p in value["points"] for one in p]])
-            elif "radiusX" in value:
-                wide, tall = result["original_width"], result["original_height"]
-                scales = (("x", wide), ("y", tall), ("radiusX", wide), ("radiusY", tall))
-                parts = (value[key] / 100 * side for key, side in scales)
-                drawing = [_ellipse(*parts, turn=math.radians(value.get("rotation") or 0))]
-                size = (int(tall), int(wide))
-            else:
+        for number, result in enumerate(full[0]["result"] if full else [], start=1):
+            category, drawing = "object", None
+            try:
+                kind, value = str(result["type"]), result.get("value") or {}
+                category = str((value.get(kind) or [category])[0])
+                drawing, size = _label_studio_part(result, value, size)
+            except (*_MISSHAPEN, DataError) as error:
+                drawing = _misshapen(error)
+            if drawing is None:
                 left_out.append(kind if kind.endswith("s") else _several(kind))
                 continue
             objects.append(
                 DrawnAs(
                     label=str(number), drawing=drawing, name=f"task {task.get('id')}, {number}",
-                    category=str(names[0]),
+                    category=category,
                 )
             )  # fmt: skip
         yield AnnotatedFile(name=_task_image(task["data"]), size=size, objects=tuple(objects))
+
+
+def _label_studio_part(
+    result: Mapping[str, Any], value: Mapping[str, Any], size: tuple[int, int] | None
+) -> tuple[Any, tuple[int, int] | None]:
+    """Draw one of Label Studio's regions; None of another kind. And the image's size."""
+    if result.get("image_rotation"):  # its percentages may be of either side then
+        return f"of an image that is turned by {result['image_rotation']} degrees there", size
+    if value.get("format") == "rle":
+        size = (int(result["original_height"]), int(result["original_width"]))
+        return _brush(value["rle"], size), size
+    if "points" in value:
+        return Shares(polygons=[[one / 100 for p in value["points"] for one in p]]), size
+    if "radiusX" not in value:
+        return None, size
+    wide, tall = result["original_width"], result["original_height"]
+    scales = (("x", wide), ("y", tall), ("radiusX", wide), ("radiusY", tall))
+    parts = (value[key] / 100 * side for key, side in scales)
+    turn = math.radians(value.get("rotation") or 0)
+    return [_ellipse(*parts, turn=turn)], (int(tall), int(wide))
 
 
 def _task_image(data: Mapping[str, Any]) -> str:
@@ -292,24 +394,11 @@ def _cvat(root: Xml.Element, left_out: list[str]) -> Iterator[AnnotatedFile]:
         for number, shape in enumerate(image, start=1):
             given = shape.attrib
             drawing: Any
-            if shape.tag == "polygon":
-                points = given["points"].replace(";", ",").split(",")
-                drawing = [[float(value) for value in points]]
-            elif shape.tag == "ellipse":
-                turn = math.radians(float(given.get("rotation", 0)))
-                parts = (float(given[key]) for key in ("cx", "cy", "rx", "ry"))
-                drawing = [_ellipse(*parts, turn=turn)]
-            elif shape.tag == "mask":
-                left, top, wide, tall = (int(given[k]) for k in ("left", "top", "width", "height"))
-                if not 0 < wide * tall <= MOST_PIXELS:
-                    raise ValueError(f"a mask of {wide} x {tall} pixels")
-                runs = [int(value) for value in given["rle"].split(",")]
-                values = np.arange(len(runs)) % 2
-                if sum(runs) != wide * tall or min(runs) < 0:
-                    raise ValueError(f"a mask of {sum(runs)} pixels in a box of {wide} x {tall}")
-                part = np.repeat(values, runs).reshape(tall, wide).astype(np.uint8)
-                drawing = _placed(part, left, top, size)
-            else:
+            try:
+                drawing = _cvat_shape(shape.tag, given, size)
+            except _MISSHAPEN as error:
+                drawing = _misshapen(error)
+            if drawing is None:
                 left_out.append(_several(shape.tag))
                 continue
             label = given.get("label", "object")
@@ -320,6 +409,27 @@ def _cvat(root: Xml.Element, left_out: list[str]) -> Iterator[AnnotatedFile]:
                 )
             )  # fmt: skip
         yield AnnotatedFile(name=image.attrib["name"], size=size, objects=tuple(objects))
+
+
+def _cvat_shape(kind: str, given: Mapping[str, str], size: tuple[int, int]) -> Any:
+    """Draw one of CVAT's shapes, polygons or a mask (H, W); None of another kind."""
+    if kind == "polygon":
+        return [[float(value) for value in given["points"].replace(";", ",").split(",")]]
+    if kind == "ellipse":
+        turn = math.radians(float(given.get("rotation", 0)))
+        parts = (float(given[key]) for key in ("cx", "cy", "rx", "ry"))
+        return [_ellipse(*parts, turn=turn)]
+    if kind != "mask":
+        return None
+    left, top, wide, tall = (int(given[k]) for k in ("left", "top", "width", "height"))
+    if not 0 < wide * tall <= MOST_PIXELS:
+        raise ValueError(f"a mask of {wide} x {tall} pixels")
+    runs = [int(value) for value in given["rle"].split(",")]
+    values = np.arange(len(runs)) % 2
+    if sum(runs) != wide * tall or min(runs) < 0:
+        raise ValueError(f"a mask of {sum(runs)} pixels in a box of {wide} x {tall}")
+    part = np.repeat(values, runs).reshape(tall, wide).astype(np.uint8)
+    return _placed(part, left, top, size)
 
 
 def _yolo(

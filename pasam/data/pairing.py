@@ -395,36 +395,6 @@ def _pairs_of_dataset(dataset: Path) -> Iterator[Pair | Fault]:
             yield Pair(**names, image=image, mask=mask)
 
 
-def pair_folders(
-    images: Path, masks: Path, *, split: str, dataset: str, image_suffix: str, mask_suffix: str
-) -> tuple[tuple[Pair, ...], tuple[Path, ...]]:
-    """Pair two folders of images and masks, which may be one, told apart by their suffix.
-
-    Args:
-        images: Folder of the images.
-        masks: Folder of the masks, named like their images.
-        split: `train` or `val`.
-        dataset: Name of the data set.
-        image_suffix: Ending of the images, with its dot.
-        mask_suffix: Ending of the masks.
-
-    Returns:
-        The pairs, sorted, and the files that belong to none.
-    """
-    found = match_names(
-        [path for path in list_images(images) if path.suffix.lower() == image_suffix.lower()],
-        [path for path in list_images(masks) if path.suffix.lower() == mask_suffix.lower()],
-        image_root=images,
-        mask_root=masks,
-    )
-    pairs = sorted(
-        Pair(split=split, dataset=dataset, image=image, mask=mask)
-        for image, of_image in found.masks_of.items()
-        for mask in of_image
-    )
-    return tuple(pairs), (*found.without_mask, *found.without_image)
-
-
 def _folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,29 @@ def _check_counts(counts: list[Any], size: Any) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shares:
+    """Polygons whose corners are fractions of the image's width and height."""
+
+    polygons: list[list[float]]
+    """Lists x, y, x, y, ..."""
+
+    def in_pixels(self, size: tuple[int, int]) -> list[list[float]]:
+        """Scale them to an image of this height and width.
+
+        Raises:
+            DataError: A corner is beyond one more image, as pixels are.
+        """
+        for number in (one for part in self.polygons for one in part):
+            if not -1 <= number <= 2:  # false of NaN
+                raise DataError(
+                    f"has the coordinate {number:g}, expected a fraction of the image from 0 to 1, "
+                    "not pixels"
+                )
+        sides = (size[1], size[0])
+        return [[one * sides[i % 2] for i, one in enumerate(part)] for part in self.polygons]
 
 
 def runs(counts: str | bytes) -> list[int]:

@@ -33,6 +33,7 @@ from pasam.data.instance_sets import (
 )
 from pasam.data.pairing import Pair
 from pasam.errors import DataError
+from pasam.files import Faults
 from pasam.masks.images import read_image, write_png
 from pasam.masks.run_lengths import decode, encode
 from pasam.synthetic.randomness import Draws
@@ -580,7 +581,7 @@ def test_a_folder_of_two_forms_names_both_whichever_comes_last(tmp_path):
     labelme = {"imagePath": "b.jpg", "imageHeight": 4, "imageWidth": 4, "shapes": []}
     (tmp_path / "a.json").write_text(json.dumps({"image": image, "annotations": []}))
     (tmp_path / "b.json").write_text(json.dumps(labelme))
-    kind, found = _of_folder(tmp_path, tmp_path, [])
+    kind, found = _of_folder(tmp_path, tmp_path, [], Faults())
     assert (kind, [one.name for one in found]) == ("labelme and sa-1b", ["a.jpg", "b.jpg"])
 
 

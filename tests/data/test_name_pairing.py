@@ -1,12 +1,16 @@
 """Masks find their image by name, in a layout or in a table; what does not pair is named."""
 
+import json
+import re
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pasam.data.fetch import pair_folders
 from pasam.data.imports import SetPlaces, from_annotations
 from pasam.data.pairing import (
     Pair,
@@ -16,10 +20,10 @@ from pasam.data.pairing import (
     from_folders,
     list_images,
     match_names,
-    pair_folders,
     registered_sets,
 )
 from pasam.errors import DataError
+from pasam.masks.images import write_png
 
 IM, GT = Path("photos"), Path("masks")
 
@@ -405,3 +409,157 @@ def test_a_line_of_yolos_without_numbers_is_refused_by_its_place(line, tmp_path)
     labels = labels_of(tmp_path, a=f"0 0.1 0.1 0.9 0.1 0.9 0.9\n\n{line}\n")
     with pytest.raises(DataError, match=rf"a\.txt, line 3: '{line}' is not YOLO's"):
         from_annotations(labels, SetPlaces(images=tmp_path / "im"))
+
+
+SQUARE = [[1, 1], [6, 1], [6, 5], [1, 5]]
+
+
+def read_json(tmp_path, content, name="a.json", size=(6, 8)):
+    """Read annotations of an image a.png of this height and width."""
+    write_png(tmp_path / "im" / "a.png", np.zeros((*size, 3), np.uint8))
+    text = content if isinstance(content, str) else json.dumps(content)
+    (tmp_path / name).write_text(text)
+    return from_annotations(tmp_path / name, SetPlaces(images=tmp_path / "im"))
+
+
+def labelme(*shapes):
+    return {"imagePath": "a.png", "imageHeight": 6, "imageWidth": 8, "shapes": shapes}
+
+
+GOOD_SHAPE = {"label": "cat", "points": SQUARE, "shape_type": "polygon"}
+CVAT = (
+    '<annotations><image name="a.png" width="8" height="6">{}'
+    '<polygon label="cat" points="1,1;6,1;6,5;1,5"/></image></annotations>'
+)
+SHARES = [[x / 8 * 100, y / 6 * 100] for x, y in SQUARE]
+GOOD_RESULT = {"type": "polygonlabels", "value": {"points": SHARES}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", labelme({**GOOD_SHAPE, "shape_type": "mask"}, GOOD_SHAPE), r"shape 1 'cat' is"),
+        ("a.json", labelme({"label": "cat"}, GOOD_SHAPE), r"shape 1 'cat' is .*'points'"),
+        (
+            "a.xml",
+            CVAT.format('<mask label="cat" rle="1,2" left="1" top="1" width="3" height="3"/>'),
+            "image a.png, mask 1 is .* a mask of 3 pixels in a box of 3 x 3",
+        ),
+        (
+            "a.json",
+            {"x": {"filename": "a.png", "regions": [
+                {"shape_attributes": {"name": "polygon", "all_points_x": [1], "all_points_y": []}},
+                {"shape_attributes": {
+                    "name": "polygon", "all_points_x": [1, 6, 6, 1], "all_points_y": [1, 1, 5, 5]
+                }},
+            ]}},
+            "region 1 is not written",
+        ),
+        (
+            "a.json",
+            [{"id": 5, "data": {"image": "a.png"}, "annotations": [{"result": [
+                {"type": "brushlabels", "original_width": 8, "original_height": 6,
+                 "value": {"format": "rle", "rle": [0, 1, 2]}},
+                GOOD_RESULT,
+            ]}]}],
+            "task 5, 1 is .*breaks off",
+        ),
+    ],
+)  # fmt: skip
+def test_one_bad_object_is_named_and_the_others_are_read(tmp_path, name, content, message):
+    source = read_json(tmp_path, content, name)
+    (fault,) = source.faults
+    assert re.search(message, fault)
+    (candidate,) = source.candidates
+    assert [mask.size for mask in candidate.encoded] == [(6, 8)]
+
+
+def test_a_bad_part_of_a_group_leaves_no_half_of_its_object(tmp_path):
+    parts = [{**GOOD_SHAPE, "group_id": 1}, {"label": "cat", "group_id": 1}]
+    source = read_json(tmp_path, labelme(*parts))
+    assert source.candidates == ()
+    assert len(source.faults) == 1
+
+
+@pytest.mark.parametrize(
+    "bad", ["{", "{}", '{"shapes": []}', json.dumps(labelme({"points": SQUARE}))]
+)
+def test_one_bad_file_of_a_folder_is_named_and_the_others_are_read(tmp_path, bad):
+    read_json(tmp_path, labelme(GOOD_SHAPE))
+    (tmp_path / "j").mkdir()
+    (tmp_path / "j" / "a.json").write_text(json.dumps(labelme(GOOD_SHAPE)))
+    (tmp_path / "j" / "b.json").write_text(bad)
+    source = from_annotations(tmp_path / "j", SetPlaces(images=tmp_path / "im"))
+    assert len(source.candidates) == 1
+    (fault,) = source.faults
+    assert "b.json" in fault
+
+
+def test_of_several_annotators_the_first_with_an_object_counts(tmp_path):
+    answers = [{"result": []}, {"result": [GOOD_RESULT]}]
+    task = {"id": 5, "data": {"image": "a.png"}, "annotations": answers}
+    source = read_json(tmp_path, [task])
+    assert len(source.candidates[0].encoded) == 1
+    only = {"id": 6, "data": {"image": "a.png"}, "predictions": [{"result": [GOOD_RESULT]}]}
+    source = read_json(tmp_path, [task, only])
+    assert "1 tasks that have predictions only are left out, no masks" in source.notes
+
+
+def coco(*annotations):
+    image = {"id": 1, "file_name": "a.png", "height": 6, "width": 8}
+    numbered = [{"id": n, "image_id": 1, **each} for n, each in enumerate(annotations, 1)]
+    return {"images": [image], "annotations": numbered, "categories": []}
+
+
+def test_cocos_boxes_and_what_it_says_to_ignore_are_left_out_with_a_note(tmp_path):
+    drawn = {"segmentation": [[1, 1, 6, 1, 6, 5, 1, 5]]}
+    content = coco(drawn, {**drawn, "ignore": 1}, {"bbox": [1, 2, 3, 3], "segmentation": []})
+    source = read_json(tmp_path, content)
+    assert [mask.label for mask in source.candidates[0].encoded] == ["1"]
+    assert "1 boxes are left out, no masks" in source.notes
+    assert "1 annotations marked ignore are left out; see --crowds" in source.notes
+    assert source.faults == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("r.json", [{"image_id": 1, "segmentation": []}], "is COCO's list of results"),
+        ("p.json", coco({"segments_info": []}), "is COCO's panoptic form"),
+        ("data.yaml", "train: images", "YOLO's annotations are a folder"),
+        ("a.txt", "0 0 0 1 0 1 1", "YOLO's annotations are a folder"),
+        ("via.csv", "filename,file_size\n", "VIA's annotations are read as JSON"),
+    ],
+)
+def test_what_is_no_set_by_itself_is_refused_with_what_to_do(tmp_path, name, content, message):
+    with pytest.raises(DataError, match=message):
+        read_json(tmp_path, content, name)
+
+
+def test_folders_within_a_folder_of_annotations_are_named(tmp_path):
+    labels = labels_of(tmp_path, a="0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    (labels / "train").mkdir()
+    (labels / "a.txt").rename(labels / "train" / "a.txt")
+    with pytest.raises(DataError, match="Folders in it are not read: name one of train"):
+        from_annotations(labels, SetPlaces(images=tmp_path / "im"))
+    (labels / "train" / "a.txt").unlink()
+    (labels / "annotations.xml").touch()
+    with pytest.raises(DataError, match=r"Name its annotations\.xml itself"):
+        from_annotations(labels, SetPlaces(images=tmp_path / "im"))
+
+
+def test_folders_beside_annotations_that_are_read_are_noted(tmp_path):
+    read_json(tmp_path, labelme(GOOD_SHAPE))
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "b.json").touch()
+    source = from_annotations(tmp_path, SetPlaces(images=tmp_path / "im"))
+    assert f"folders in {tmp_path} are not read: more" in source.notes
+
+
+def test_yolos_corners_in_pixels_are_said_to_be_pixels(tmp_path):
+    labels = labels_of(tmp_path, a="0 1 1 60 1 60 50 1 50\n")
+    write_png(tmp_path / "im" / "a.jpg", np.zeros((64, 96, 3), np.uint8))
+    (fault,) = from_annotations(labels, SetPlaces(images=tmp_path / "im")).faults
+    assert (
+        "has the coordinate 60, expected a fraction of the image from 0 to 1, not pixels" in fault
+    )
