@@ -161,6 +161,7 @@ def test_only_tensors_by_name_are_weights(tmp_path, content, words):
         lambda weights: {"model_state": weights},
         lambda weights: {"state_dict": {f"model.{n}": t for n, t in weights.items()}, "epoch": 1},
         lambda weights: {f"module.sam.{name}": t for name, t in weights.items()},
+        lambda weights: {f"_orig_mod.model.{name}": t for name, t in weights.items()},
     ],
 )
 def test_a_training_programs_checkpoint_is_unwrapped(tmp_path, wrap):
