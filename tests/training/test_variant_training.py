@@ -448,6 +448,7 @@ def test_models_that_train_together_are_what_each_is_alone_by_the_passes_of_the_
     assert len(fresh.passes) == 9
 
 
+@pytest.mark.long
 def test_a_model_whose_training_was_ended_and_noted_is_taken_along_no_more(fresh, alone):
     trained = fresh("long")
     trained.checkpointer.clear(note=True)
@@ -487,9 +488,8 @@ def test_where_embeddings_are_cached_each_model_trains_by_itself(fresh):
     assert not fresh.passes
 
 
-@pytest.mark.parametrize(
-    "when", [2, pytest.param(4, marks=pytest.mark.long), pytest.param(7, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("when", [2, 4, 7])
 def test_models_that_were_interrupted_together_go_on_wherever_each_was(
     when, fresh, alone, monkeypatch
 ):
@@ -511,6 +511,7 @@ def test_models_that_were_interrupted_together_go_on_wherever_each_was(
     assert result(fresh("long", ["short"])) == alone["long"][0]
 
 
+@pytest.mark.long
 def test_an_older_state_of_one_is_made_up_for_before_the_other_goes_on(fresh, alone):
     trained = fresh("long", folder="run", variants={"long": LONG})
     trained.checkpointer.clear()
