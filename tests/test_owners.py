@@ -40,6 +40,8 @@ def renames_over_a_file(node: ast.AST) -> bool:
         return False
     if dotted(node.func) in ("os.replace", "os.rename", "shutil.move"):
         return True
+    if dotted(node.func) == "dataclasses.replace":
+        return False
     if node.func.attr not in ("replace", "rename") or len(node.args) != 1 or node.keywords:
         return False
     return not isinstance(node.args[0], ast.Constant)  # pandas renames a column by a word

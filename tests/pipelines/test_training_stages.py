@@ -277,7 +277,7 @@ def test_a_training_that_finished_before_an_interruption_is_not_repeated(own_wor
         own_world.run("repeat@pa_sam")
     assert any(own_world.path("data/resume").iterdir())
     monkeypatch.undo()
-    monkeypatch.setattr("pasam.training.fit._steps", None)
+    monkeypatch.setattr("pasam.training.fit.Learner.learn", None)
     own_world.run("repeat@pa_sam")
     assert own_world.contents("repeat@pa_sam") == before
     assert not any(own_world.path("data/resume").iterdir())
