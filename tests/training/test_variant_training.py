@@ -316,7 +316,11 @@ def compiler(monkeypatch):
 
 @pytest.mark.parametrize(
     ("variant", "graphs"),
-    [(pa_sam(prompts="intended"), 2), (hq_sam(), 1), (image_adapter(), 1)],
+    [
+        pytest.param(pa_sam(prompts="intended"), 2, marks=pytest.mark.long),
+        (hq_sam(), 1),
+        pytest.param(image_adapter(), 1, marks=pytest.mark.long),
+    ],
     ids=["pa_sam", "hq_sam", "image_adapter"],
 )
 def test_a_compiled_decoder_learns_the_same_by_one_graph_for_all_prompts(
