@@ -107,6 +107,7 @@ def test_multimask_predictions_agree(recording: Recording) -> None:
     assert difference(thinned(prediction.sam_masks), recorded) < TOLERANCE
 
 
+@pytest.mark.long
 def test_the_losses_agree(recording: Recording) -> None:
     step, recorded = trained(recording.seed), recording.under("train.")
     assert difference(thinned(step.masks), recorded["masks_hq"]) < TOLERANCE

@@ -109,6 +109,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(variant, segmenter
     assert digest(resumed.state_dict()) == digest(whole.state_dict())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("accumulate", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_training_that_is_interrupted_within_an_epoch_goes_on_there(
     accumulate, segmenter, store, train, monkeypatch

@@ -314,13 +314,10 @@ def compiler(monkeypatch):
     torch._dynamo.reset()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("variant", "graphs"),
-    [
-        pytest.param(pa_sam(prompts="intended"), 2, marks=pytest.mark.long),
-        (hq_sam(), 1),
-        pytest.param(image_adapter(), 1, marks=pytest.mark.long),
-    ],
+    [(pa_sam(prompts="intended"), 2), (hq_sam(), 1), (image_adapter(), 1)],
     ids=["pa_sam", "hq_sam", "image_adapter"],
 )
 def test_a_compiled_decoder_learns_the_same_by_one_graph_for_all_prompts(
@@ -340,6 +337,7 @@ def test_a_compiled_decoder_learns_the_same_by_one_graph_for_all_prompts(
         torch.testing.assert_close(tensor, weights[name], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.long
 def test_what_is_compiled_is_the_training_alone(train, compiler):
     trained = train(hq_sam(), compile=True)
     seen = len(compiler)
