@@ -128,7 +128,7 @@ def test_a_training_that_is_interrupted_within_an_epoch_goes_on_there(
 
         return Noted(store, dataclasses.replace(SAMPLING, batch_size=2), epoch=epoch)
 
-    whole, killed, resumed = segmenter(PA), segmenter(PA), segmenter(PA)
+    whole, killed, resumed = (segmenter(PA) for _ in range(3))
     history = train(whole, PA, batches, "whole", accumulate=accumulate)
     with pytest.raises(KeyboardInterrupt):
         train(killed, PA, lambda epoch: batches(epoch, 3), "killed", accumulate=accumulate)
@@ -182,9 +182,8 @@ def test_a_frozen_tensor_that_moves_is_an_error(segmenter, cached, train):
 def test_four_masks_can_be_learned_by_heart(variant, segmenter, cached, train):
     batch = cached(0)[0]
     variant = variant.replaced(epochs=16, lr_step_size=16)
-    lines = train(
-        segmenter(variant), variant, lambda _: OneBatch(batch), learning_rate=1e-2
-    ).splitlines()
+    how = {"learning_rate": 1e-2}
+    lines = train(segmenter(variant), variant, lambda _: OneBatch(batch), **how).splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
     assert losses[-1] < 0.85 * losses[0]
 
