@@ -448,6 +448,7 @@ def is_over(process):
     return False
 
 
+@pytest.mark.long
 def test_a_part_is_ended_with_its_children_when_its_time_is_up(scripts, tmp_path):
     file = tmp_path / "child"
     command = ["sh", "-c", f"sleep 600 & echo $! > {file}; wait"]

@@ -306,6 +306,7 @@ def with_photographs(folder):
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_the_inventory_leaves_out_what_is_in_quarantine_of_drawn_sets_and_photographs(tmp_path):
     sets = with_photographs(tmp_path)
     before = take_inventory(sets, NONE, tmp_path / "out")

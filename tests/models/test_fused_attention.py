@@ -266,6 +266,7 @@ def test_a_precision_that_nobody_knows_is_refused():
 
 @ENCODERS
 @pytest.mark.parametrize("precision", ["32-true", "bf16"])
+@pytest.mark.long
 def test_large_batches_are_encoded_in_parts_and_say_the_same(build, precision, monkeypatch):
     base, seen = build().encode_in(precision), []
     images = looked_at(base)[[0, 1, 1, 0, 1]]

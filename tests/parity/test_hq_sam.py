@@ -84,6 +84,7 @@ def recording(hq_file: Path) -> Recording:
     return Recording.read(hq_file)
 
 
+@pytest.mark.long
 def test_the_inputs_are_the_recorded_ones(recording: Recording) -> None:
     scene = scene_of(recording.seed)
     assert torch.equal(scene.boxes, recording.tensors["in.boxes"])

@@ -155,6 +155,7 @@ def test_the_decoder_of_another_base_is_taken_over(run, tmp_path):
     )
 
 
+@pytest.mark.long
 def test_first_weights_are_a_whole_earlier_trainings_or_what_fits_of_another_base(tmp_path):
     def named(base):
         return {name: tensor.clone() for name, tensor in base.sam.state_dict().items()}

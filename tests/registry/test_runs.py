@@ -198,6 +198,7 @@ def test_files_that_are_not_the_locks_are_named_and_recorded_once_they_are_back(
     assert sync(tracked.folder).missing == {}
 
 
+@pytest.mark.long
 def test_a_record_that_was_cut_short_is_completed_in_the_same_run(tracked, monkeypatch):
     from mlflow import MlflowClient
 
@@ -236,6 +237,7 @@ def test_a_stage_that_nobody_told_it_of_is_one_run_like_every_other(tracked):
     assert "loss" in run.data.metrics
 
 
+@pytest.mark.long
 def test_results_that_are_committed_later_take_over_the_commit(tracked):
     tracked.path("params.yaml").write_text(tracked.path("params.yaml").read_text() + "\n# new\n")
     assert run_of(tracked.folder, "train@pa_sam").data.tags["git.dirty"] == "true"

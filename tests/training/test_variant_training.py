@@ -352,6 +352,7 @@ def test_what_is_compiled_is_the_training_alone(train, compiler):
     assert len(compiler) == seen == 1
 
 
+@pytest.mark.long
 def test_a_decoder_that_cannot_be_compiled_is_an_error_that_says_what_to_do(train, monkeypatch):
     def backend(_graph, _inputs):
         raise RuntimeError("no compiler of C++ was found")
@@ -552,6 +553,7 @@ def test_loading_processes_start_once_for_all_epochs(fresh, monkeypatch):
     assert cv2.getNumThreads() == threads
 
 
+@pytest.mark.long
 def test_who_trains_along_is_said_in_a_line(fresh, caplog):
     with caplog.at_level("INFO"):
         fresh("short")
