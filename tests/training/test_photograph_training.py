@@ -362,7 +362,6 @@ def test_a_pretraining_step_reads_nothing_back_from_its_device(kind, monkeypatch
     _model().to("meta")(batch)["loss"].backward()
 
 
-@pytest.mark.long
 def test_frozen_stages_keep_weights_and_statistics(pictures, tmp_path):
     held = PARAMS.replaced(
         ema_decay=0.0, phases=tuple(
