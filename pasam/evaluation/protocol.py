@@ -163,7 +163,7 @@ def threads_beside(entry: ModelEntry) -> int:
 
     None on a CPU: there prediction has use for every core.
     """
-    return SCORERS if next(entry.segmenter.parameters()).is_cuda else 0
+    return SCORERS if entry.segmenter.device.type == "cuda" else 0
 
 
 def evaluate_all(asked: Iterable[Asked], *, threads: int) -> Iterator[Evaluated]:

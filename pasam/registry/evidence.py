@@ -313,7 +313,7 @@ def _measured_on(segmenter: Segmenter, accelerator: str) -> Iterator[None]:
     A machine without a GPU may judge what another has measured on one: it takes longer there, and
     the last digits differ.
     """
-    before = next(segmenter.parameters()).device
+    before = segmenter.device
     segmenter.to(choose_device("cpu" if accelerator == "cpu" else "auto"))
     try:
         yield

@@ -235,7 +235,9 @@ def dot_chart(
     crowded = max(map(len, categories)) * _LETTER > step
     for place, name in enumerate(categories):
         y = HEIGHT - BOTTOM + (15 if not crowded or place % 2 == 0 else 27)
-        drawn.append(text(name, LEFT + (place + 0.5) * step, y, anchor="middle"))
+        half = len(name) * _LETTER / 2
+        middle = min(max(LEFT + (place + 0.5) * step, half), WIDTH - half)  # within the chart
+        drawn.append(text(name, middle, y, anchor="middle"))
     for number, one in enumerate(series):
         shift = 0.0 if len(series) == 1 else _DODGE * (number / (len(series) - 1) - 0.5)
         drawn.append(_dots(one, categories, scale, step, shift))

@@ -103,17 +103,6 @@ def fit(
     Raises:
         CheckpointError: A frozen tensor has moved.
     """
-    with reproducible(on=params.deterministic):
-        _fit(trainee, params, make_batches, fabric, companions)
-
-
-def _fit(
-    trainee: Trainee,
-    params: TrainParams,
-    make_batches: MakeBatches,
-    fabric: Fabric,
-    companions: Sequence[Trainee],
-) -> None:
     segmenter = trainee.segmenter
     before = digest(frozen_tensors(segmenter))
     began = {n: p.detach().clone() for n, p in segmenter.named_parameters() if p.requires_grad}
@@ -121,7 +110,10 @@ def _fit(
     fabric.barrier()  # the first process may have nothing left to train, and then clears the state
     epochs = trainee.variant.epochs
     batches = _Epochs(make_batches, epochs)
-    with loading_processes(params.workers), flushed_denormals(), count_progress() as progress:
+    with (
+        loading_processes(params.workers), reproducible(on=params.deterministic),
+        flushed_denormals(), count_progress() as progress,
+    ):  # fmt: skip
         task = progress.add_task("train", total=len(batches), note="")
         for number, (place, loss) in enumerate(_losses(learners, batches, params, fabric)):
             if number % _READ_EVERY == 0:  # reading a loss waits for the device
@@ -151,9 +143,8 @@ def reproducible(*, on: bool) -> Iterator[None]:
     if not on:
         yield
         return
-    os.environ.setdefault(
-        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-    )  # read when the first product is made
+    # cuBLAS reads it when it multiplies for the first time.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
@@ -352,7 +343,8 @@ def train_variant(
     origin = file_digest(checkpoint)
 
     def kept(name: str, variant: VariantParams) -> Checkpointer:
-        params = [*(part.model_dump() for part in (embed, train, variant)), base.encoder_precision]
+        shared = train.model_dump(exclude={"workers", "together"})  # no result depends on these
+        params = [embed.model_dump(), shared, variant.model_dump(), base.encoder_precision]
         key = state_key(manifest=manifest, origin=store / "origin.json", params=params, base=origin)
         return Checkpointer(resume, f"{name}-{key}")
 
@@ -373,7 +365,7 @@ def train_variant(
                 variant=choices,
                 sink=sink if each == name else JsonlSink(None),
                 checkpointer=kept(each, choices),
-            )  # fmt: skip
+            )
         )
     samplings = [_sampling(each, train, frozen.mask_side, fabric) for each in trainees]
     batches = batches_by_epoch(

@@ -348,7 +348,7 @@ def batches_by_epoch(
     if embed.views:
         opened = open_store(store)
         opened.check_base(checkpoint, base.encoder_precision)
-        make = partial(_cached, opened, samplings[0])
+        make = partial(_cached, store, samplings[0])
     else:
         make = partial(_fresh, manifest, samplings, base.side, embed.jitter)
     if len(make(0)) == 0:  # type: ignore[arg-type]  # all kinds have a length
@@ -360,11 +360,12 @@ def batches_by_epoch(
     return make
 
 
-# Functions of the module: loading processes may have to be sent what makes their batches.
+# Functions of the module, and a folder: where processes are not forked, those that load are sent
+# what makes their batches, and of an opened store that would be all of it.
 
 
-def _cached(store: Store, sampling: Sampling, epoch: int) -> Dataset[Batch]:
-    return CachedBatches(store, sampling, epoch=epoch)
+def _cached(store: Path, sampling: Sampling, epoch: int) -> Dataset[Batch]:
+    return CachedBatches(open_store(store), sampling, epoch=epoch)
 
 
 def _fresh(

@@ -91,16 +91,10 @@ def test_scoring_in_threads_beside_the_model_changes_no_row(evaluate, rows, monk
 
 
 def test_only_beside_a_gpu_is_anything_scored_in_threads():
-    class On(torch.nn.Module):
-        def __init__(self, is_cuda):
-            super().__init__()
-            self.is_cuda = is_cuda
-
-        def parameters(self):
-            return iter([self])
-
-    assert threads_beside(ModelEntry("m", 0, On(is_cuda=False))) == 0
-    assert threads_beside(ModelEntry("m", 0, On(is_cuda=True))) == protocol.SCORERS > 0
+    on = [SimpleNamespace(device=torch.device(name)) for name in ("cpu", "cuda")]
+    found = [threads_beside(ModelEntry("m", 0, segmenter)) for segmenter in on]
+    assert found == [0, protocol.SCORERS]
+    assert protocol.SCORERS > 0
 
 
 @pytest.mark.slow  # the whole stage three times

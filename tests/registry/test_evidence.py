@@ -371,7 +371,7 @@ def test_a_model_is_measured_on_the_rows_and_benchmarks_that_are_asked_for(
     monkeypatch.setattr(evidence, "_embedded", lambda _, base, how: f"store of {base} in {how}")
     snapshot = SimpleNamespace(project=tmp_path, manifest=manifest)
     segmenter = torch.nn.Linear(1, 1)
-    segmenter.base = SimpleNamespace(encoder_precision="tf32")
+    segmenter.base, segmenter.device = SimpleNamespace(encoder_precision="tf32"), "cpu"
     predictor = SimpleNamespace(name="pa_sam", base="b", segmenter=segmenter)
     how = {"benchmarks": ["own"]} if given else {}
     table = reevaluate(snapshot, predictor, rows if given else None, **how)
@@ -399,8 +399,7 @@ def test_a_model_is_measured_again_on_the_device_that_the_run_measures_on(
     (tmp_path / "params.yaml").write_text(dump_yaml(content))
     places = []
     segmenter = SimpleNamespace(
-        parameters=lambda: iter([SimpleNamespace(device="cpu")]), to=places.append,
-        base=SimpleNamespace(encoder_precision="tf32"),
+        device="cpu", to=places.append, base=SimpleNamespace(encoder_precision="tf32"),
     )  # fmt: skip
     chosen = {"cpu": "cpu!", "auto": "gpu!"}  # the GPU where there is one
     monkeypatch.setattr(evidence, "choose_device", chosen.get)

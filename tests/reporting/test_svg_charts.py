@@ -149,6 +149,17 @@ def test_names_that_would_touch_stand_in_two_heights_and_short_ones_in_one():
         assert below[0].get("y") == below[2].get("y")
 
 
+def test_a_long_name_at_the_edge_stays_within_the_chart():
+    names = ["a name much longer than its place", "b", "c", "d", "e", "Mean of 4 synthetic"]
+    one = [series_of("sam", range(6), range(6))]
+    drawn = ElementTree.fromstring(dot_chart(one, names, title="t", y_label="y"))
+    width = float(drawn.get("viewBox").split()[2])
+    places = {t.text: float(t.get("x")) for t in drawn.findall("text") if t.text in names}
+    assert len(places) == 6
+    for name, middle in places.items():
+        assert 3 * len(name) < middle < width - 3 * len(name), name
+
+
 def test_series_stand_round_the_middle_of_their_own_category():
     series = [series_of(model, [1], [5]) for model in ("pa_sam", "mine")]
     drawn = ElementTree.fromstring(dot_chart(series, ["a", "b"], title="t", y_label="y"))

@@ -286,7 +286,7 @@ def test_whatever_decides_the_result_decides_which_state_is_gone_on_with(asked, 
         {"learning_rate": 1e-3}, {"seed": 5}, {"outline": 0.5}, {"name": "other"},
     )  # fmt: skip
     before = [state(**change) for change in changes]
-    assert before[0] == state()
+    assert before[0] == state() == state(workers=3) == state(together=["some", "more"])
     assert len(set(before)) == len(before)
     for file in ("base.safetensors", "store/origin.json"):
         content = (project / file).read_bytes()
