@@ -97,7 +97,7 @@ class BaseParams(Section):
     checkpoint: str
     """SAM's weights: our safetensors, or an official `.pth` or `.pt` file."""
     encoder_precision: EncoderPrecision
-    """How the frozen image encoder computes: `pasam/models/encoders/precision.py`."""
+    """How the frozen image encoder computes: `pasam/models/base_sam.py`."""
 
 
 class SidePhase(Section):

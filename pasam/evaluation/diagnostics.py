@@ -31,12 +31,9 @@ from pasam.masks.images import foreground
 from pasam.masks.overlap import mask_iou
 from pasam.models.image_adapter import ImageAdaptedMaskDecoder
 from pasam.models.pa_mask_decoder import PaMaskDecoder, PaPrediction
-from pasam.models.prompt_adapter import MASK_ROW, AdapterOutput
+from pasam.models.prompt_adapter import MASK_ROW, UNSURE, AdapterOutput
 from pasam.models.segmenter import Prediction, Segmenter
 from pasam.training.embeddings import Store
-
-BAND = 0.5
-"""Uncertainty from which the final mask is the refined one."""
 
 KEYS = ("model", "seed", "benchmark", "image_id", "prompt")
 """They name a row as in the scores."""
@@ -201,7 +198,7 @@ def judge_maps(maps: dict[str, Tensor], label: NDArray[np.uint8], grid: int) -> 
     unsure = at_side(maps["uncertainty"])
     found: dict[str, Any] = {f"{n}_iou": mask_iou(truth, mask) for n, mask in logits.items()}
     found["uncertainty_auroc"] = area_under_roc(unsure, logits["coarse"] != truth)
-    found["uncertain_share"] = float((unsure >= BAND).mean())
+    found["uncertain_share"] = float((unsure >= UNSURE).mean())
     if "positive" in maps:
         signs = [_places(maps[sign], grid) for sign in ("positive", "negative")]
         found["point_spread"] = _spread(signs)
@@ -210,7 +207,7 @@ def judge_maps(maps: dict[str, Tensor], label: NDArray[np.uint8], grid: int) -> 
         found["points_right"] = float(right.mean())
         pixels = (np.concatenate(signs) * len(label)).astype(int)
         # Where the refined mask takes the coarse one's place, and is trained.
-        band = unsure[tuple(pixels.T)] >= BAND
+        band = unsure[tuple(pixels.T)] >= UNSURE
         found["points_in_band"] = float(band.mean())
         for name, chosen in (("in_band", band), ("outside", ~band)):
             found[f"points_right_{name}"] = float(right[chosen].mean()) if chosen.any() else None

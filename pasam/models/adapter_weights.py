@@ -205,7 +205,7 @@ def _kind(weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Kind | 
     if {"decoder", "base"} <= metadata.keys():
         return "adapter"
     if some("image_encoder."):
-        if some("mask_decoder_ori."):
+        if some(ORIGINAL):
             return "pa_sam_merged"
         return "hq_sam_merged" if some("mask_decoder.hf_token.") else "sam"
     if not some("iou_token."):

@@ -1,8 +1,25 @@
-"""SAM as the frozen base: images and prompts to embeddings, for any grid; and its device."""
+"""SAM as the frozen base: images and prompts to embeddings, for any grid; and its device.
+
+In which precision its encoder computes (docs/performance.md says what each one costs):
+
+- `32-true`: float32, and torch as it is found. Its own defaults take float32 for matrix products
+  and, on a GPU that has it, TF32 for cuDNN's convolutions. `train.precision` holds for the encoder,
+  too, where it runs within a step of training.
+- `tf32`: float32 numbers, of which a GPU (Ampere and later) takes 10 bits of the mantissa into its
+  products, in matrix products and in convolutions alike, whatever torch's defaults are. A CPU
+  computes in float32. The references' code leaves torch's defaults, and PA-SAM's environment
+  (envname.yml) has torch 1.10, whose defaults were these.
+- `bf16`: weights that are cast once, and all between the normalised image and the outputs, in
+  bfloat16; batch norms keep their numbers in float32, as a mixed precision keeps them.
+
+In the last two the encoder computes so wherever it runs, whatever `train.precision` says.
+"""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import get_args
 
@@ -13,7 +30,6 @@ from torch.nn import functional as F
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.config.schema import EncoderPrecision
 from pasam.errors import ParamsError, ShapeError
-from pasam.models.encoders.precision import cast, set_for
 from segment_anything.modeling import Sam
 
 # Shapes: B images, N prompts, S pixels a side, g grid cells a side, C embedding channels,
@@ -126,7 +142,7 @@ class BaseSam(nn.Module):
         """Choose how the encoder, frozen from now on, computes; weights in bfloat16 are cast here.
 
         Args:
-            precision: One of those of `pasam.models.encoders.precision`.
+            precision: One of those above.
 
         Returns:
             The base itself.
@@ -138,7 +154,7 @@ class BaseSam(nn.Module):
         if precision not in known:
             raise ParamsError(f"encoder_precision is {precision!r}, expected one of {list(known)}.")
         if precision == "bf16":
-            cast(self.sam.image_encoder)
+            _cast(self.sam.image_encoder)
         self.encoder_precision = precision
         return self
 
@@ -210,7 +226,7 @@ class BaseSam(nn.Module):
         pixels = self.normalise(images)
         precision = self.encoder_precision
         is_half = precision == "bf16"
-        own = nullcontext() if precision == "32-true" else set_for(precision, images.device)
+        own = nullcontext() if precision == "32-true" else _set_for(precision, images.device)
         try:
             with own:
                 embedding = self.sam.image_encoder(pixels.bfloat16() if is_half else pixels)
@@ -283,3 +299,47 @@ class BaseSam(nn.Module):
         """Learned codes of a background (row 0) and a foreground point (row 1), (2, C)."""
         table = self.sam.prompt_encoder.point_embeddings
         return torch.cat([table[0].weight, table[1].weight])
+
+
+_SETTING = threading.Lock()
+
+
+def _cast(encoder: nn.Module) -> None:
+    """Bring an encoder's weights to bfloat16, those of batch norms apart; their names stay."""
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            continue
+        for own in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+            if own.is_floating_point():
+                own.data = own.data.to(torch.bfloat16)
+
+
+@contextmanager
+def _set_for(precision: EncoderPrecision, device: torch.device) -> Iterator[None]:
+    """Set torch for the pass of an encoder with a precision of its own, and set it back.
+
+    Args:
+        precision: That of the encoder, `tf32` or `bf16`.
+        device: Where it runs.
+    """
+    products = _tf32() if precision == "tf32" else nullcontext()
+    with torch.autocast(device.type, enabled=False), products:
+        yield
+
+
+@contextmanager
+def _tf32() -> Iterator[None]:
+    """Let GPUs take TF32 for matrix products and for convolutions, and set both back.
+
+    Torch knows one setting for the whole process: passes in several threads take turns, or one
+    would take the other's for what was there before.
+    """
+    matmul = torch.backends.cuda.matmul
+    conv = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    with _SETTING:
+        before = matmul.fp32_precision, conv.fp32_precision
+        matmul.fp32_precision = conv.fp32_precision = "tf32"
+        try:
+            yield
+        finally:
+            matmul.fp32_precision, conv.fp32_precision = before

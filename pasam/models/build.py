@@ -7,7 +7,6 @@ did not move.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -92,7 +91,7 @@ def build_lite(side: int = 256, dim: int = 128, stages: Sequence[Stage] = STAGES
     """
     encoder = partial(LiteEncoder, img_size=side, out_chans=dim, stages=stages)
     early = LiteEncoder.EARLY_LAYER, level_widths(stages)[1]
-    return _assembled(encoder, *early, _Sizes(side=side, grid=side // 8, dim=dim))
+    return _assembled(encoder, *early, side=side, grid=side // 8, dim=dim)
 
 
 def build_mobile(side: int = 1024) -> BaseSam:
@@ -103,29 +102,25 @@ def build_mobile(side: int = 1024) -> BaseSam:
     """
     encoder = partial(TinyVit, img_size=side, out_chans=256)
     early = TinyVit.EARLY_LAYER, TinyVit.EARLY_DIM
-    return _assembled(encoder, *early, _Sizes(side=side, grid=side // 16, dim=256, mlp_dim=2048))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Sizes:
-    """What SAM's parts behind an encoder are built for."""
-
-    side: int
-    """Input side S in pixels."""
-    grid: int
-    """Grid cells a side g."""
-    dim: int
-    """Channels C of the embedding."""
-    mlp_dim: int = 1024
-    """Width of the mask decoder's MLPs; SAM's is 2048."""
+    return _assembled(encoder, *early, side=side, grid=side // 16, dim=256, mlp_dim=2048)
 
 
 def _assembled(
-    encoder: Callable[[], nn.Module], early_layer: str, early_dim: int, sizes: _Sizes
-) -> BaseSam:
-    """Put SAM's prompt encoder and mask decoder behind an encoder."""
-    dim, grid, side = sizes.dim, sizes.grid, sizes.side
-    transformer = TwoWayTransformer(depth=2, embedding_dim=dim, num_heads=8, mlp_dim=sizes.mlp_dim)
+    encoder: Callable[[], nn.Module], early_layer: str, early_dim: int,
+    *, side: int, grid: int, dim: int, mlp_dim: int = 1024,
+) -> BaseSam:  # fmt: skip
+    """Put SAM's prompt encoder and mask decoder behind an encoder.
+
+    Args:
+        encoder: Makes it.
+        early_layer: Which of its layers gives the early features.
+        early_dim: Channels of these.
+        side: Input side S in pixels.
+        grid: Grid cells g a side.
+        dim: Channels C of the embedding.
+        mlp_dim: Width of the mask decoder's MLPs; SAM's is 2048.
+    """
+    transformer = TwoWayTransformer(depth=2, embedding_dim=dim, num_heads=8, mlp_dim=mlp_dim)
     sam = Sam(
         image_encoder=encoder(),  # after the transformer: the order of the random draws
         prompt_encoder=PromptEncoder(
@@ -171,8 +166,7 @@ def expect_base(size: str, checkpoint: Path) -> None:
     """
     with torch.device("meta"):  # names and shapes, and no memory
         wanted = build_base(size).sam.state_dict()
-    advice = "Check base.size against base.checkpoint."
-    check_fit(read_weights(checkpoint), wanted, source=str(checkpoint), advice=advice)
+    check_fit(read_weights(checkpoint), wanted, source=str(checkpoint))
 
 
 def build_decoder(base: BaseSam, variant: VariantParams) -> TrainedDecoder:
@@ -291,7 +285,7 @@ def freeze_except(module: nn.Module, trainable: Iterable[str]) -> list[str]:
     prefixes = tuple(trainable)
     learning = []
     for name, parameter in module.named_parameters():
-        learns = name.startswith(prefixes) if prefixes else False
+        learns = name.startswith(prefixes)
         parameter.requires_grad_(learns)
         if learns:
             learning.append(name)

@@ -166,12 +166,11 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise CheckpointError(f"{path} cannot be read as safetensors: {error}.") from None
 
 
+_SIZE = "Check base.size against base.checkpoint."
+
+
 def load_strictly(
-    module: nn.Module,
-    weights: Mapping[str, Tensor],
-    *,
-    source: str,
-    advice: str = "Check base.size against base.checkpoint.",
+    module: nn.Module, weights: Mapping[str, Tensor], *, source: str, advice: str = _SIZE
 ) -> None:
     """Load tensors into a module that has exactly these names and shapes.
 
@@ -191,7 +190,7 @@ def load_strictly(
 
 
 def check_fit(
-    found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, source: str, advice: str
+    found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, source: str, advice: str = _SIZE
 ) -> None:
     """Check that tensors have exactly the names and shapes that are wanted.
 

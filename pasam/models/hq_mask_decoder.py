@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.models.prompt_adapter import ChannelNorm, channel_norm, enlarged
-from pasam.models.sam_mask_decoder import SamMaskDecoder, on_map
+from pasam.models.sam_mask_decoder import MaskPrediction, SamMaskDecoder, on_map
 from segment_anything.modeling import TwoWayTransformer
 from segment_anything.modeling.mask_decoder import MLP
 
@@ -33,15 +33,11 @@ HQ_ROW = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HqPrediction:
-    """What HQ-SAM predicts for N prompts."""
+class HqPrediction(MaskPrediction):
+    """What HQ-SAM predicts for N prompts: high-quality masks."""
 
-    masks: Tensor
-    """The prediction: logits of the high-quality mask, (N, 1, 4g, 4g)."""
     sam_masks: Tensor | None
     """Logits of SAM's own mask, (N, 1, 4g, 4g), where it was asked for."""
-    iou: Tensor
-    """SAM's predicted IoU of its four masks, (N, 4), or of the chosen one, (N, 1)."""
 
 
 class HqMaskDecoder(SamMaskDecoder):

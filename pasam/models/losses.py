@@ -25,6 +25,7 @@ from pasam.models.map_values import (
     uncertain_points,
     values_at,
 )
+from pasam.models.prompt_adapter import UNSURE
 
 
 def bce_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -153,9 +154,9 @@ BAND_FOREGROUND = FOREGROUND
 """Label value from which a pixel is foreground here; boxes and metrics ask for more than 128."""
 
 
-def band_radius(height: int, width: int) -> int:
-    """Return the half width of the band in pixels, at least 1."""
-    return max(1, round(BAND_FRACTION * math.hypot(height, width)))
+def band_radius(height: int, width: int, fraction: float = BAND_FRACTION) -> int:
+    """Return the half width of a band in pixels, at least 1."""
+    return max(1, round(fraction * math.hypot(height, width)))
 
 
 def uncertainty_target(label: Tensor) -> Tensor:
@@ -321,7 +322,7 @@ def pa_sam_loss(
     with torch.autocast(masks.device.type, enabled=False):
         target = label.float() / 255
         mask, coarse, refined = (at_label(maps, label) for maps in (masks, coarse, refined))
-        unsure = (at_label(uncertainty.detach(), label) >= 0.5).float()
+        unsure = (at_label(uncertainty.detach(), label) >= UNSURE).float()
         sure = 1 - unsure
         return total(
             {
@@ -407,7 +408,8 @@ def outline_loss(masks: Tensor, label: Tensor) -> Tensor:
     require_fit("masks", masks, label)
     with torch.autocast(masks.device.type, enabled=False):
         mask, target = at_label(masks, label), label.float() / 255
-        near = band(label, max(1, round(OUTLINE_FRACTION * math.hypot(*label.shape[-2:]))))
+        height, width = label.shape[-2:]
+        near = band(label, band_radius(height, width, OUTLINE_FRACTION))
         within = dice_loss(mask, target, near) + 0.5 * selected_bce_loss(mask, target, near)
         return dice_loss(mask, target) + within
 

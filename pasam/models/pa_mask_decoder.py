@@ -5,7 +5,8 @@ its gradient" that restore detail lost by the encoder (PA-SAM, section 3.2).
 """
 
 # Shapes: B images of S x S pixels, N prompts, n sparse prompt tokens, C channels, g the grid of
-# image tokens, k mined points of each sign.
+# image tokens, m = 4g mask pixels a side, F = C/8 features of a mask pixel, k mined points of each
+# sign.
 
 from __future__ import annotations
 
@@ -22,22 +23,20 @@ from torch.nn import functional as F
 
 from pasam.config.schema import AdapterParams
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD
-from pasam.models.fine_compensation import FineCompensation
 from pasam.models.prompt_adapter import (
+    UNSURE,
     WHOLE,
     AdapterMaps,
     AdapterOutput,
     ChannelNorm,
     Mining,
     MiningMode,
-    PickMode,
-    Picks,
     PointSampler,
     PromptAdapter,
     channel_norm,
     zero,
 )
-from pasam.models.sam_mask_decoder import SamMaskDecoder, on_map
+from pasam.models.sam_mask_decoder import MaskPrediction, SamMaskDecoder, on_map
 from pasam.models.two_way_transformer import AdaptedTwoWayTransformer
 
 EdgeMode = Literal["reference", "image"]
@@ -147,6 +146,83 @@ def guided(layers: nn.Sequential, joined: Tensor) -> Guided:
     return Guided(half=square.permute(0, 3, 1, 2), rows=rows)
 
 
+WIDTH = 16
+"""Channels of the fine compensation, at the masks' resolution."""
+MIDDLE = 32
+"""Its channels at half of it."""
+REACH = (1, 2, 4, 8)
+"""Dilations of its layers at half the resolution: they see 60 mask pixels across."""
+SURE = 4.0
+"""Logit that counts as sure: the mask enters as tanh(logit / SURE)."""
+
+
+class FineCompensation(nn.Module):
+    """Correct a mask's logits by the image itself, at the masks' resolution.
+
+    Ours, not the reference's: its dense prompt has the grid's cells, sixteen mask pixels each, and
+    what the frozen encoder has forgotten of an outline no prompt brings back.
+
+    It ends in a layer of zeros, so that training starts at the masks as they are.
+
+    Args:
+        features: Channels F of the mask decoder's upscaled features.
+        fold: Pixels of the image's side to one of the mask's, S / m.
+    """
+
+    def __init__(self, *, features: int, fold: int) -> None:
+        super().__init__()
+        self.fold = fold
+        self.image = nn.Sequential(
+            nn.Conv2d(3 * fold**2 + 1, WIDTH, kernel_size=3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(WIDTH, WIDTH, kernel_size=3, padding=1),
+            nn.GELU(),
+        )
+        seen = features + WIDTH + 1
+        self.shrink = nn.Conv2d(seen, MIDDLE, kernel_size=3, stride=2, padding=1)
+        self.reach = nn.ModuleList(
+            nn.Conv2d(MIDDLE, MIDDLE, kernel_size=3, padding=step, dilation=step) for step in REACH
+        )
+        self.back = nn.Conv2d(MIDDLE, WIDTH, kernel_size=1)
+        self.join = nn.Conv2d(seen, WIDTH, kernel_size=1)
+        self.mix = nn.Conv2d(WIDTH, WIDTH, kernel_size=3, padding=1)
+        self.out = nn.Conv2d(WIDTH, 1, kernel_size=1)
+        zero(self.out)
+
+    def image_part(self, images: Tensor, edges: Tensor) -> Tensor:
+        """Make what serves all prompts of images.
+
+        Args:
+            images: Normalised images, (B, 3, S, S).
+            edges: 1 on edges, (B, 1, m, m).
+
+        Returns:
+            (B, WIDTH, m, m)
+        """
+        folded = F.pixel_unshuffle(images, self.fold)
+        found: Tensor = self.image(torch.cat([folded, edges], dim=1))
+        return found
+
+    def forward(self, masks: Tensor, upscaled: Tensor, image: Tensor) -> Tensor:
+        """Say what is to be added to masks.
+
+        Args:
+            masks: Mask logits, (N, 1, m, m).
+            upscaled: Features of every mask pixel, (N, F, m, m).
+            image: What `image_part` makes of each prompt's image, (N, WIDTH, m, m).
+
+        Returns:
+            Logits, (N, 1, m, m).
+        """
+        seen = torch.cat([upscaled, image, (masks / SURE).tanh()], dim=1)
+        wide = F.gelu(self.shrink(seen))
+        for layer in self.reach:
+            wide = wide + F.gelu(layer(wide))
+        near = F.interpolate(self.back(wide), scale_factor=2.0, mode="nearest") + self.join(seen)
+        change: Tensor = self.out(F.gelu(self.mix(F.gelu(near))))
+        return change
+
+
 ADAPTER = ("guiding_conv.", "prompt_adapter.", "fine_compensation.")
 MASK_HEAD = ("mask_tokens.", "output_upscaling.", "output_hypernetworks_mlps.")
 IOU_HEAD = ("iou_prediction_head.",)
@@ -156,21 +232,11 @@ TRAINABLE = (*MASK_HEAD, *ADAPTER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MaskPrediction:
-    """Masks of N prompts."""
-
-    masks: Tensor
-    """The prediction: mask logits, (N, 1, 4g, 4g)."""
-    iou: Tensor
-    """Predicted IoU of SAM's four masks, (N, 4), or of the chosen one with multimask, (N, 1).
-
-    The reference's head is frozen while the masks change, so it ranks no better than SAM's.
-    """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class PaPrediction(MaskPrediction):
-    """What PA-SAM predicts for N prompts; maps have h x h cells, g or, with finer maps, 2g."""
+    """What PA-SAM predicts for N prompts; maps have h x h cells, g or, with finer maps, 2g.
+
+    The reference's iou head is frozen while the masks change, so it ranks no better than SAM's.
+    """
 
     uncertainty: Tensor
     """Probability that the coarse mask needs the refined one, (N, 1, h, h) in [0, 1]."""
@@ -289,7 +355,6 @@ class PaMaskDecoder(SamMaskDecoder):
         fine: Tensor | None = None,
         point_embeddings: Tensor,
         mining: MiningMode,
-        generator: torch.Generator | None = None,
         noise: Tensor | None = None,
         multimask: bool = False,
     ) -> MaskPrediction:
@@ -309,8 +374,7 @@ class PaMaskDecoder(SamMaskDecoder):
                 point, (2, C).
             mining: "none" adds no points; "gumbel" samples them, for training; "top" takes the
                 highest scores, for prediction; "random" and "fixed" ignore the scores.
-            generator: Source of the Gumbel noise; torch's global one when None.
-            noise: Gumbel noise that is already drawn, (N, 2, g*g), positive sample first.
+            noise: What the decoder's sampler draws for that, (N, 2, g*g); "top" needs none.
             multimask: Give the better of masks 1 and 2 in place of mask 0.
                 Reference: its slice drops mask 3; kept because its results are compared with.
 
@@ -325,12 +389,10 @@ class PaMaskDecoder(SamMaskDecoder):
         grid = source.shape[-1]
         how = None
         if mining != "none":
-            if noise is None:
-                noise = self.sampler.noise(
-                    mining, len(sparse), grid**2, generator=generator, device=source.device
-                )
             how = Mining(
-                pick=partial(_pick, self.sampler, mining, noise),
+                sampler=self.sampler,
+                mode=mining,
+                noise=noise,
                 point_embeddings=point_embeddings,
                 uncertain_only=self.mines_uncertain_only,
             )
@@ -360,12 +422,6 @@ class PaMaskDecoder(SamMaskDecoder):
         return _prediction(masks, iou, adapted)
 
 
-def _pick(
-    sampler: PointSampler, mode: PickMode, noise: Tensor | None, scores: Tensor, sign: int
-) -> Picks:
-    return sampler.pick(mode, scores, None if noise is None else noise[:, sign])
-
-
 def _prediction(masks: Tensor, iou: Tensor, adapted: AdapterOutput) -> MaskPrediction:
     if adapted.maps is None:
         return MaskPrediction(masks=masks, iou=iou)
@@ -375,7 +431,7 @@ def _prediction(masks: Tensor, iou: Tensor, adapted: AdapterOutput) -> MaskPredi
         masks=masks,
         iou=iou,
         uncertainty=maps.uncertainty,
-        final=torch.where(maps.uncertainty >= 0.5, maps.refined, maps.coarse),
+        final=torch.where(maps.uncertainty >= UNSURE, maps.refined, maps.coarse),
         coarse=maps.coarse,
         refined=maps.refined,
         positive=adapted.positive,

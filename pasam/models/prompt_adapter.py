@@ -11,7 +11,6 @@ they judge.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -279,12 +278,20 @@ WHOLE = AdapterParams(dense=True, sparse=True, tokens=True, maps="grid", fine=Fa
 class Mining:
     """How hard points are mined."""
 
-    pick: Callable[[Tensor, int], Picks]
-    """From scores, (N, g*g), and a sign, 0 for positive and 1 for negative, to cells."""
+    sampler: PointSampler
+    mode: PickMode
+    noise: Tensor | None
+    """What the sampler drew for this mode, (N, 2, g*g), for positive points first."""
     point_embeddings: Tensor
     """The prompt encoder's embeddings of a background and a foreground point, (2, C)."""
     uncertain_only: bool = False
     """Whether only cells of at least `UNSURE` are mined, as long as there are enough of them."""
+
+    def pick(self, scores: Tensor, sign: int) -> Picks:
+        """Take cells by scores, (N, g*g), of positive points (sign 0) or of negative ones (1)."""
+        return self.sampler.pick(
+            self.mode, scores, None if self.noise is None else self.noise[:, sign]
+        )
 
 
 class AdapterMaps(NamedTuple):
@@ -323,26 +330,16 @@ class PromptAdapter(nn.Module):
         num_heads: Heads of the cross attention.
         parts: Which parts it has. It is built whole and then cut, so that what is left starts
             from the same random values as in the whole.
-        attention_downsample_rate: Factor by which the cross attention is narrower than C.
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int,
-        num_heads: int,
-        parts: AdapterParams = WHOLE,
-        attention_downsample_rate: int = 2,
-    ) -> None:
+    def __init__(self, *, dim: int, num_heads: int, parts: AdapterParams = WHOLE) -> None:
         super().__init__()
         self.parts = parts
         self.static_uncertain_token = nn.Embedding(1, dim)
         self.static_refined_token = nn.Embedding(1, dim)
         self.uncertain_mlp = MLP(2 * dim, dim // 4, dim, 3)
         self.refined_mlp = MLP(2 * dim, dim // 4, dim, 3)
-        self.cross_attn_token_to_image = Attention(
-            dim, num_heads, downsample_rate=attention_downsample_rate
-        )
+        self.cross_attn_token_to_image = Attention(dim, num_heads, downsample_rate=2)
         self.finer_maps = FinerMaps(dim) if parts.maps == "double" else None
         if parts.start == "sam":
             zero(self.cross_attn_token_to_image.out_proj)

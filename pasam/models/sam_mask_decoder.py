@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +16,16 @@ import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import ShapeError
 from pasam.models.prompt_adapter import channel_norm, enlarged
 from segment_anything.modeling import MaskDecoder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskPrediction:
+    """One mask of each of N prompts, by a decoder that refines SAM's."""
+
+    masks: Tensor
+    """Mask logits, (N, 1, 4g, 4g)."""
+    iou: Tensor
+    """SAM's predicted IoU of its four masks, (N, 4), or of a chosen one, (N, 1)."""
 
 
 class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has no types
@@ -130,11 +141,6 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         logits = parts.flatten(1, 3) @ weights  # (N, 16*g*g, 1)
         return on_map(logits.reshape(*parts.shape[:4], 1))
 
-    def hypernetwork(self, index: int, token: Tensor) -> Tensor:
-        """Turn mask token `index`, (N, C), into the weights of its mask, (N, C/8)."""
-        weights: Tensor = self.output_hypernetworks_mlps[index](token)
-        return weights
-
     def mask_from(self, weights: Tensor, upscaled: Tensor) -> Tensor:
         """Weigh the upscaled features.
 
@@ -164,9 +170,10 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         return logits.reshape(*logits.shape[:2], *upscaled.shape[2:])
 
     def _mask_weights(self, tokens: Tensor) -> list[Tensor]:
+        """Turn each mask's token into the weights of its mask, (N, C/8)."""
         return [
-            self.hypernetwork(i, tokens[:, 1 + i])
-            for i in range(len(self.output_hypernetworks_mlps))
+            hypernetwork(tokens[:, 1 + i])
+            for i, hypernetwork in enumerate(self.output_hypernetworks_mlps)
         ]
 
     @staticmethod

@@ -227,11 +227,11 @@ class Segmenter(nn.Module):
             mining: How PA-SAM mines hard points; None as it does in prediction.
             generator: Source of PA-SAM's Gumbel noise.
         """
-        seen = self._of_images(images, encoded, edges)
         if self._compiled is not None and self.training:
+            seen = self._of_images(images, encoded, edges)
             groups = self._grouped(prompts, COMPILED_TOKENS)
             return self._predict(self._ask_compiled, seen, image_index, groups, mining, generator)
-        features = ImageFeatures(self._features(**seen))
+        features = self.look(images, encoded, edges)
         return self.answer(features, image_index, prompts, mining=mining, generator=generator)
 
     def look(

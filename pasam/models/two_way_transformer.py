@@ -223,31 +223,15 @@ class AdaptedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]  # no t
         embedding_dim: Channels C.
         num_heads: Attention heads.
         mlp_dim: Hidden width of the blocks' MLPs.
-        attention_downsample_rate: Factor by which cross attentions are narrower than C.
     """
 
-    def __init__(
-        self,
-        *,
-        depth: int,
-        embedding_dim: int,
-        num_heads: int,
-        mlp_dim: int,
-        attention_downsample_rate: int = 2,
-    ) -> None:
+    def __init__(self, *, depth: int, embedding_dim: int, num_heads: int, mlp_dim: int) -> None:
         assert depth >= 2, "the first block of a two-way transformer is never adapted"
         super().__init__(
-            depth=depth,
-            embedding_dim=embedding_dim,
-            num_heads=num_heads,
-            mlp_dim=mlp_dim,
-            attention_downsample_rate=attention_downsample_rate,
+            depth=depth, embedding_dim=embedding_dim, num_heads=num_heads, mlp_dim=mlp_dim
         )
         self.layers[-1] = AdaptedTwoWayBlock(
-            embedding_dim=embedding_dim,
-            num_heads=num_heads,
-            mlp_dim=mlp_dim,
-            attention_downsample_rate=attention_downsample_rate,
+            embedding_dim=embedding_dim, num_heads=num_heads, mlp_dim=mlp_dim
         )
         quickened(self)
 

@@ -55,14 +55,12 @@ def inputs() -> dict[str, torch.Tensor]:
 
 def mining(noise: torch.Tensor | None = None) -> Mining:
     embeddings = torch.stack([torch.full((DIM,), -1.0), torch.full((DIM,), 1.0)])
-    sampler = PointSampler(points=POINTS)
-
-    def pick(scores, sign):
-        if noise is None:
-            return sampler.pick("top", scores, None)
-        return sampler.pick("gumbel", scores, noise[:, sign])
-
-    return Mining(pick=pick, point_embeddings=embeddings)
+    return Mining(
+        sampler=PointSampler(points=POINTS),
+        mode="top" if noise is None else "gumbel",
+        noise=noise,
+        point_embeddings=embeddings,
+    )
 
 
 def without(*parts: str, maps: str = "grid") -> PromptAdapter:

@@ -257,7 +257,7 @@ def test_sams_masks_are_made_only_where_they_are_wanted_and_change_no_other(
 ):
     wanted = decode(hq_mask_decoder_decoder, hq_mask_decoder_inputs)
     monkeypatch.setattr(hq_mask_decoder_decoder, "sam_masks", None)
-    monkeypatch.setattr(hq_mask_decoder_decoder, "hypernetwork", None)
+    monkeypatch.setattr(hq_mask_decoder_decoder, "_mask_weights", None)
     plain = decode(hq_mask_decoder_decoder, hq_mask_decoder_inputs, None)
     assert plain.sam_masks is None
     assert torch.equal(plain.masks, wanted.masks)

@@ -13,7 +13,6 @@ from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD
 from pasam.models.pa_mask_decoder import (
     ADAPTER,
     TRAINABLE,
-    MaskPrediction,
     PaMaskDecoder,
     PaPrediction,
     _prediction,
@@ -21,8 +20,8 @@ from pasam.models.pa_mask_decoder import (
     guiding_conv,
     guiding_input,
 )
-from pasam.models.prompt_adapter import WHOLE, AdapterMaps, AdapterOutput
-from pasam.models.sam_mask_decoder import SamMaskDecoder
+from pasam.models.prompt_adapter import WHOLE, AdapterMaps, AdapterOutput, MiningMode
+from pasam.models.sam_mask_decoder import MaskPrediction, SamMaskDecoder
 from pasam.models.segmenter import _join
 from pasam.models.two_way_transformer import AdaptedTwoWayTransformer
 from segment_anything.modeling import TwoWayTransformer
@@ -62,12 +61,20 @@ def inputs_for(grid: int = GRID, dim: int = DIM, tokens: int = 3) -> dict[str, t
     }
 
 
-def decode(decoder: PaMaskDecoder, inputs: dict[str, torch.Tensor], **how: Any) -> PaPrediction:
-    """Guide by the images, then decode."""
+def decode(
+    decoder: PaMaskDecoder, inputs: dict[str, torch.Tensor], *, mining: MiningMode,
+    generator: torch.Generator | None = None, **how: Any,
+) -> PaPrediction:  # fmt: skip
+    """Guide by the images and draw noise where none is given, then decode."""
     rest = {name: value for name, value in inputs.items() if name != "images"}
     images, grid = inputs["images"], inputs["dense"].shape[-1]
+    if mining != "none" and "noise" not in how:
+        how["noise"] = decoder.sampler.noise(
+            mining, len(inputs["sparse"]), grid**2, generator=generator, device=images.device
+        )
     joined = guiding_input(images, grid, decoder.gradient)
-    return decoder.decode(**rest, **decoder.image_features(images, joined), **how)
+    features = decoder.image_features(images, joined)
+    return decoder.decode(**rest, **features, mining=mining, **how)
 
 
 def one(inputs: dict[str, torch.Tensor], prompt: int) -> dict[str, torch.Tensor]:
