@@ -454,10 +454,7 @@ def change_of_gain(
         gains.append(pd.DataFrame(np.atleast_2d(first - second), columns=a.columns))
     shared = gains[0].columns.intersection(gains[1].columns)
     before, after = (gain[shared] for gain in gains)
-    return {
-        "n": len(shared),
-        **summary.in_points(summary.compared(after, before, results.bootstrap)),
-    }
+    return summary.compared(after, before, results.bootstrap)
 
 
 def read_history(path: Path) -> pd.DataFrame:

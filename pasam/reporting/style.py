@@ -178,10 +178,14 @@ def verdict_text(row: Mapping[Any, Any]) -> str:
     """Write a comparison's verdict with the p-value behind it, where there is one."""
     from pasam.evaluation.statistics import worded  # with scipy, which no overlay needs
 
-    p, verdict = p_text(row["p_holm"]), worded(row["verdict"], row["seeds"])
-    if p == NOTHING:
-        return verdict
-    return f"{verdict}, p {'' if p.startswith('<') else '= '}{p}"
+    p, verdict = _p_clause(row), worded(row["verdict"], row["seeds"])
+    return f"{verdict}, {p}" if p else verdict
+
+
+def _p_clause(row: Mapping[Any, Any]) -> str:
+    """Write `p = 0.012` or `p <0.001`; nothing where seeds carry no p-value."""
+    p = p_text(row["p_holm"])
+    return "" if p == NOTHING else f"p {'' if p.startswith('<') else '= '}{p}"
 
 
 def after_holm(row: Mapping[Any, Any]) -> str:
@@ -191,9 +195,9 @@ def after_holm(row: Mapping[Any, Any]) -> str:
     """
     if "p_holm" not in row:
         return ""
-    p, shown = p_text(row["p_holm"]), row["low"] > 0 or row["high"] < 0
-    if p != NOTHING:
-        return f"; p {'' if p.startswith('<') else '= '}{p} after Holm's correction"
+    if p := _p_clause(row):
+        return f"; {p} after Holm's correction"
+    shown = row["low"] > 0 or row["high"] < 0
     lost = shown and row["verdict"] not in ("gain shown", "loss shown")
     return "; not after Holm's correction" if lost else ""
 

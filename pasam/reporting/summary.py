@@ -198,7 +198,7 @@ def compare(
             for metric in METRICS:
                 names = {"model": model, "against": against, "benchmark": benchmark}
                 a, b = (parts[name, metric, benchmark] for name in (model, against))
-                rows.append({**names, "metric": metric, **_difference(a, b, bootstrap)})
+                rows.append({**names, "metric": metric, **compared(a, b, bootstrap)})
     columns = "model against benchmark metric n seeds difference low high better worse tied p"
     table = pd.DataFrame(rows, columns=[*columns.split(), "verdict"])
     families = [table["benchmark"] == MEAN, table["benchmark"] != MEAN]
@@ -275,16 +275,13 @@ def difference(
     """Compare two models by one metric on all benchmarks: a row of `compare` by itself."""
     a, b = (score_matrix(scores, name, METRICS[metric]) for name in (model, against))
     named = {"model": model, "against": against, "metric": metric}
-    return named | _difference(a, b, bootstrap)
+    return named | compared(a, b, bootstrap)
 
 
-def _difference(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Any]:
-    return {"n": a.shape[1], **in_points(compared(a, b, bootstrap))}
-
-
-def compared(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> statistics.Difference:
-    """Compare two score matrices of the same images: `a` minus `b`."""
-    return bootstrap.difference(*paired_values(a, b), *places(a.columns))
+def compared(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Compare two score matrices of the same images, `a` minus `b`: n and `in_points`."""
+    found = bootstrap.difference(*paired_values(a, b), *places(a.columns))
+    return {"n": a.shape[1], **in_points(found)}
 
 
 def in_points(found: statistics.Difference) -> dict[str, Any]:
