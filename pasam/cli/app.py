@@ -17,11 +17,11 @@ from pasam.cli.evaluate import evaluate
 from pasam.cli.options import error_line, use_everywhere
 from pasam.cli.params import params_app
 from pasam.cli.predict import predict
-from pasam.cli.registry import registry_app, track_app, verify_cache
+from pasam.cli.registry import registry_app, track_app
 from pasam.cli.report import report_app
 from pasam.cli.serve import demo, serve
 from pasam.cli.team.merge import merge, merge_driver
-from pasam.cli.upkeep import backup, clean, restore
+from pasam.cli.upkeep import backup, clean, restore, verify_cache
 from pasam.errors import OWN_FAULT, ParamsError, PasamError, in_words, own_fault
 
 EXAMPLES = """\

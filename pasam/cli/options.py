@@ -199,9 +199,20 @@ def below(text: str, *, indent: int) -> str:
     return textwrap.indent(textwrap.fill(text, width - indent), " " * indent)
 
 
+def columns(facts: Iterable[tuple[str, str]], *, indent: int = 0) -> list[str]:
+    """Write names and values as lines in which the values stand under each other."""
+    rows = list(facts)
+    width = max((len(name) for name, _ in rows), default=0)
+    return [f"{' ' * indent}{name:<{width}}  {value}" for name, value in rows]
+
+
 def print_result(content: Any, lines: Iterable[str], *, as_json: bool) -> None:
     """Print what a command found: as JSON for programs, or as lines for people."""
-    typer.echo(json.dumps(content, indent=2) if as_json else plain("\n".join(lines)))
+    if as_json:
+        typer.echo(json.dumps(content, indent=2))
+        return
+    for line in lines:
+        typer.echo(plain(line))
 
 
 class EveryCommand(TyperCommand):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pasam.cli.options import REGISTERED, AsJson, Project, below, print_result
+from pasam.cli.options import REGISTERED, AsJson, Project, below, columns, print_result
 from pasam.errors import PasamError, RegistryError
 
 if TYPE_CHECKING:
@@ -62,14 +62,10 @@ def registry_list(as_json: AsJson = False, project: Project = Path()) -> None:
     reasons = not_again(project, versions)
     for line in odd:
         typer.echo(f"differs from the log of decisions (`pasam registry check`): {line}", err=True)
-    if as_json:
-        rows = [{**dataclasses.asdict(v), "not_again": reasons.get(v.number)} for v in versions]
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    if not versions:
-        typer.echo("No version yet. Register the last run's model with `pasam registry promote`.")
-    for version in versions:
-        typer.echo(_line(version, reasons.get(version.number)))
+    rows = [{**dataclasses.asdict(v), "not_again": reasons.get(v.number)} for v in versions]
+    lines = (_line(version, reasons.get(version.number)) for version in versions)
+    none = ["No version yet. Register the last run's model with `pasam registry promote`."]
+    print_result(rows, lines if versions else none, as_json=as_json)
 
 
 @registry_app.command("show")
@@ -85,19 +81,17 @@ def registry_show(
 
     version, params = _found(project, which)
     if as_json:
-        typer.echo(json.dumps({**dataclasses.asdict(version), "params": params}, indent=2))
+        content = {**dataclasses.asdict(version), "params": params}
+        print_result(content, (), as_json=True)
         return
     reason = not_again(project, [version]).get(version.number)
-    typer.echo(_line(version, reason))
+    lines = [_line(version, reason)]
     known = account_in(project, version.number)
     for heading, facts in (known or _shown_by_mlflow(version)).items():
-        if facts:
-            typer.echo(heading)
-        width = max((len(name) for name, _ in facts), default=0)
-        for name, value in facts:
-            typer.echo(f"  {name:<{width}}  {value}")
+        lines += [heading, *columns(facts, indent=2)] if facts else []
     if known and reason is None:
-        typer.echo(f"can be made again: `pasam registry reproduce {version.number}` says how")
+        lines.append(f"can be made again: `pasam registry reproduce {version.number}` says how")
+    print_result(None, lines, as_json=False)
 
 
 @registry_app.command("lineage")
@@ -111,12 +105,7 @@ def registry_lineage(
     version = _version(project, which)
     tags = {**version.tags, "mlflow.run_id": version.run_id}
     shown = {k: v for k, v in sorted(tags.items()) if not k.startswith(("gate.", "pasam.key"))}
-    if as_json:
-        typer.echo(json.dumps(shown, indent=2))
-        return
-    width = max(map(len, shown))
-    for name, value in shown.items():
-        typer.echo(f"{name:<{width}}  {value}")
+    print_result(shown, columns(shown.items()), as_json=as_json)
 
 
 @registry_app.command("promote")
@@ -159,7 +148,7 @@ def registry_promote(
     if which is None:
         _warn_of_changes(project)
     outcome = promote(project, which, to=to, allow_local=allow_local, why=reason)
-    typer.echo(json.dumps(_content(outcome), indent=2) if as_json else _description(outcome))
+    print_result(_content(outcome), _description(outcome), as_json=as_json)
     accepted = outcome.gate is not None and outcome.gate.accepted
     if not (outcome.promoted or accepted):
         raise typer.Exit(JUDGED_AND_REFUSED)
@@ -207,7 +196,7 @@ def registry_rollback(why: Why, as_json: AsJson = False, project: Project = Path
 
     move = rollback(project, why=_reason(why))
     text = f"version {move.to} is champion again; version {move.champion} is rolled back: {why}"
-    typer.echo(json.dumps(dataclasses.asdict(move), indent=2) if as_json else text)
+    print_result(dataclasses.asdict(move), [text], as_json=as_json)
 
 
 @registry_app.command("gate")
@@ -234,15 +223,11 @@ def registry_gate(
     _expect_registry(project)
     entry = open_decisions(project).standing.gate
     settings = {} if entry is None else entry.details["settings"]
-    if as_json:
-        typer.echo(json.dumps(settings, indent=2))
-        return
-    if entry is None:
-        typer.echo("None yet: the first judgement takes those of params.yaml.")
-        return
-    typer.echo(f"entry {entry.number}, {entry.time[:10]}, {entry.by['who']}: {entry.why}")
-    for name, value in settings.items():
-        typer.echo(f"  {name}: {value}")
+    lines = ["None yet: the first judgement takes those of params.yaml."]
+    if entry is not None:
+        lines = [f"entry {entry.number}, {entry.time[:10]}, {entry.by['who']}: {entry.why}"]
+        lines += [f"  {name}: {value}" for name, value in settings.items()]
+    print_result(settings, lines, as_json=as_json)
 
 
 @registry_app.command("log")
@@ -252,26 +237,23 @@ def registry_log(as_json: AsJson = False, project: Project = Path()) -> None:
     Example: pasam registry log
     """
     from pasam.registry.decision_log import DecisionLog
+    from pasam.registry.upkeep.champion_history import by_whom
 
-    entries = DecisionLog(project).read()
-    if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
-        return
-    if not entries:
-        typer.echo("Nothing was decided yet.")
+    entries, lines = DecisionLog(project).read(), []
     for entry in entries:
         about = entry.event if entry.version is None else f"{entry.event} {entry.version}"
         champion = (
             "" if entry.before == entry.after else f"champion {entry.before} -> {entry.after}"
         )
-        by = f"{entry.by.get('who', '')} on {entry.by.get('host', '')}"
-        if run := entry.by.get("flow_run"):
-            by += f", flow run {run}"
         changed = ", ".join(entry.details.get("changed", ()))  # of the gate's settings
-        parts = [f"{entry.number:>4}", entry.time[:16], f"{about:<12}", champion, by, changed]
-        typer.echo("  ".join(part for part in parts if part))
+        parts = [
+            f"{entry.number:>4}", entry.time[:16], f"{about:<12}", champion, by_whom(entry), changed
+        ]  # fmt: skip
+        lines.append("  ".join(part for part in parts if part))
         if entry.why:  # of a judgement: all that its checks found
-            typer.echo(below(entry.why, indent=6))
+            lines.append(below(entry.why, indent=6))
+    content = [dataclasses.asdict(entry) for entry in entries]
+    print_result(content, lines or ["Nothing was decided yet."], as_json=as_json)
 
 
 @registry_app.command("check")
@@ -292,14 +274,12 @@ def registry_check(
 
     _expect_registry(project)
     found = check(project, repair=repair)
-    if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(found), indent=2))
-    else:
-        for line in found.found:
-            mended = repair and line not in found.left
-            typer.echo(f"{'mended   ' if mended else 'differs  '}{line}")
-        if not found.found:
-            typer.echo("MLflow shows what the log of decisions says.")
+    lines = [
+        f"{'mended   ' if repair and line not in found.left else 'differs  '}{line}"
+        for line in found.found
+    ]
+    same = ["MLflow shows what the log of decisions says."]
+    print_result(dataclasses.asdict(found), lines or same, as_json=as_json)
     if found.left:
         raise typer.Exit(RegistryError.exit_code)
 
@@ -326,36 +306,10 @@ def registry_verify(
 
     _expect_registry(project)
     found = verify_versions(project, which)
-    if as_json:
-        typer.echo(json.dumps(found, indent=2))
-    else:
-        for number, problem in found.items():
-            typer.echo(f"version {number}: {problem or 'whole'}")
+    lines = [f"version {number}: {problem or 'whole'}" for number, problem in found.items()]
+    print_result(found, lines, as_json=as_json)
     if any(found.values()):
         raise typer.Exit(RegistryError.exit_code)
-
-
-def verify_cache(as_json: AsJson = False, project: Project = Path()) -> None:
-    """Compare every file in DVC's cache with the digest that it is named by.
-
-    Exit codes: 0 all are whole, 2 some are damaged.
-
-    Example: pasam verify-cache
-    """
-    from pasam.registry.upkeep.damaged_cache import damaged_cache
-
-    found = list(damaged_cache(project))
-    if as_json:
-        print_result({"damaged": found}, (), as_json=True)
-    elif found:
-        typer.echo("\n".join(found))
-    if found:
-        raise RegistryError(
-            f"{len(found)} files in DVC's cache are damaged. Remove them, and bring them with `dvc "
-            "pull` or make them again with `dvc repro --no-run-cache`."
-        )
-    if not as_json:
-        typer.echo("Every file in DVC's cache is what its name says.")
 
 
 @registry_app.command("reproduce")
@@ -410,7 +364,7 @@ def registry_claim(
     from pasam.registry.upkeep.claims import claim
 
     found = claim(project, against)
-    typer.echo(json.dumps(dataclasses.asdict(found), indent=2) if as_json else found.message)
+    print_result(dataclasses.asdict(found), [found.message], as_json=as_json)
 
 
 @registry_app.command("simulate")
@@ -437,19 +391,21 @@ def registry_simulate(
     sizes = dict.fromkeys(load_section(EvaluateParams, "evaluate", path).benchmarks, images)
     rows = simulate(gate, sizes, std=spread, pairs=pairs)
     years = simulate_years(gate, sizes, std=spread, years=max(1, pairs // 5))
-    if as_json:
-        shown = {"judgements": [dataclasses.asdict(row) for row in rows]}
-        typer.echo(json.dumps({**shown, "years": dataclasses.asdict(years)}, indent=2))
-        return
-    width = max(len(row.name) for row in rows)
-    for row in rows:
-        note = "" if row.holds else "   more images are needed"
-        typer.echo(f"{row.name:<{width}}  promoted {row.promoted:6.1%}  ({row.expected}){note}")
-    typer.echo(
+    lines = columns(
+        (row.name, f"promoted {row.promoted:6.1%}  ({row.expected})"
+         + ("" if row.holds else "   more images are needed"))
+        for row in rows
+    )  # fmt: skip
+    lines.append(
         f"52 weekly candidates round the champion: {years.promotions:.1f} promotions a year, each "
         f"truly gains {years.gain:+.2f}; its judgement says {years.judged_excess:.2f} more, the "
         f"sealed set {years.sealed_excess:+.2f} (at most 0.2)"
     )
+    content = {
+        "judgements": [dataclasses.asdict(row) for row in rows],
+        "years": dataclasses.asdict(years),
+    }
+    print_result(content, lines, as_json=as_json)
 
 
 def _warn_of_changes(project: Path) -> None:
@@ -521,7 +477,7 @@ def _line(version: Version, not_again: str | None) -> str:
     return "  ".join(parts).rstrip()
 
 
-def _description(outcome: PromotionResult) -> str:
+def _description(outcome: PromotionResult) -> list[str]:
     from pasam.registry.verdict_page import of_one_seed
 
     lines = [outcome.message]
@@ -530,7 +486,7 @@ def _description(outcome: PromotionResult) -> str:
         lines.append(of_one_seed(outcome.seed))
     if outcome.page is not None:
         lines.append(f"Verdict: {outcome.page}")
-    return "\n".join(lines)
+    return lines
 
 
 def _content(outcome: PromotionResult) -> dict[str, Any]:
@@ -566,15 +522,14 @@ def track_sync(
     from pasam.registry.runs import sync
 
     synced = sync(project, flow_run=flow_run)
-    if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(synced), indent=2))
-        return
     new, all_ = len(synced.new), len(synced.runs)
-    typer.echo(f"{new} recorded now, {all_ - new} before, in {synced.address}")
-    for stage in synced.new:
-        typer.echo(f"  new      {stage}")
-    for stage, reason in synced.missing.items():
-        typer.echo(f"  missing  {stage}: {reason}; run `dvc repro` or `dvc checkout`")
+    lines = [f"{new} recorded now, {all_ - new} before, in {synced.address}"]
+    lines += [f"  new      {stage}" for stage in synced.new]
+    lines += [
+        f"  missing  {stage}: {reason}; run `dvc repro` or `dvc checkout`"
+        for stage, reason in synced.missing.items()
+    ]
+    print_result(dataclasses.asdict(synced), lines, as_json=as_json)
 
 
 @track_app.command("show")
@@ -589,12 +544,11 @@ def track_show(
     from pasam.registry.runs import overview
 
     rows = overview(project)
-    if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
-        return
-    width = max((len(row.stage) for row in rows), default=0)
+    facts = []
     for row in rows:
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in row.headline.items())
-        typer.echo(f"{row.stage:<{width}}  {row.run or 'not recorded':<32}  {numbers}".rstrip())
+        facts.append((row.stage, f"{row.run or 'not recorded':<32}  {numbers}".rstrip()))
+    lines = columns(facts)
     if any(row.run is None for row in rows):
-        typer.echo("Record what is missing with `pasam track sync`.")
+        lines.append("Record what is missing with `pasam track sync`.")
+    print_result([dataclasses.asdict(row) for row in rows], lines, as_json=as_json)

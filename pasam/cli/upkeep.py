@@ -1,15 +1,15 @@
-"""The commands `pasam backup`, `restore` and `clean`: a project over months."""
+"""The commands `pasam backup`, `restore`, `clean` and `verify-cache`: a project over months."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pasam.cli.options import AsJson, Project
+from pasam.cli.options import AsJson, Project, print_result
+from pasam.errors import RegistryError
 
 
 def backup(
@@ -27,9 +27,7 @@ def backup(
     from pasam.registry.upkeep import backup as backups
 
     found = backups.back_up(project, file)
-    typer.echo(
-        json.dumps(dataclasses.asdict(found), indent=2) if as_json else backups.described(found)
-    )
+    print_result(dataclasses.asdict(found), backups.described(found), as_json=as_json)
 
 
 def restore(
@@ -44,9 +42,7 @@ def restore(
     from pasam.registry.upkeep import backup as backups
 
     found = backups.restore(file, folder)
-    typer.echo(
-        json.dumps(dataclasses.asdict(found), indent=2) if as_json else backups.described(found)
-    )
+    print_result(dataclasses.asdict(found), backups.described(found), as_json=as_json)
 
 
 def clean(
@@ -66,5 +62,28 @@ def clean(
     from pasam.registry.upkeep import cleaning
 
     found = cleaning.clean(project, keep=keep, days=days, dry_run=dry_run)
-    content = json.dumps([dataclasses.asdict(each) for each in found], indent=2)
-    typer.echo(content if as_json else cleaning.described(found, dry_run=dry_run))
+    content = [dataclasses.asdict(each) for each in found]
+    print_result(content, cleaning.described(found, dry_run=dry_run), as_json=as_json)
+
+
+def verify_cache(as_json: AsJson = False, project: Project = Path()) -> None:
+    """Compare every file in DVC's cache with the digest that it is named by.
+
+    Exit codes: 0 all are whole, 2 some are damaged.
+
+    Example: pasam verify-cache
+    """
+    from pasam.registry.upkeep.damaged_cache import damaged_cache
+
+    found = list(damaged_cache(project))
+    if as_json:
+        print_result({"damaged": found}, (), as_json=True)
+    elif found:
+        typer.echo("\n".join(found))
+    if found:
+        raise RegistryError(
+            f"{len(found)} files in DVC's cache are damaged. Remove them, and bring them with `dvc "
+            "pull` or make them again with `dvc repro --no-run-cache`."
+        )
+    if not as_json:
+        typer.echo("Every file in DVC's cache is what its name says.")

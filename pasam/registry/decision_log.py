@@ -141,6 +141,11 @@ class VersionStanding:
         """Its key, and the digest of its numbers alone, which the words in a file do not change."""
         return self.key, str(self.registered.details.get("tensors", self.key))
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """Where it comes from and how it scored, as it was registered; by the names of `Tag`."""
+        return dict(self.registered.details["tags"])
+
 
 @dataclass(kw_only=True, slots=True)
 class Standing:
@@ -189,11 +194,7 @@ class Standing:
         return next((self.barred[mark] for mark in version.marks if mark in self.barred), None)
 
     def follow(self, entry: Entry) -> None:
-        """Take the next entry into account.
-
-        Raises:
-            RegistryError: It contradicts those before.
-        """
+        """Take the next entry into account; a `RegistryError` if it contradicts those before."""
         number = entry.version
         known = entry.event in BEGIN or number is None or number in self.versions
         if entry.before != self.champion or not known:
@@ -285,11 +286,7 @@ class Standing:
 
 
 def standing_of(entries: Iterable[Entry]) -> Standing:
-    """Say what follows from the log.
-
-    Raises:
-        RegistryError: An entry contradicts those before.
-    """
+    """Say what follows from the log; a `RegistryError` if an entry contradicts those before."""
     standing = Standing()
     for entry in entries:
         standing.follow(entry)

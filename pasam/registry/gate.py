@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from pasam.config.requirements import GateParams
 from pasam.errors import DataError
 from pasam.evaluation.scores import averaged
 from pasam.evaluation.statistics import estimate_many, interval
+from pasam.registry.store import Tag
 from pasam.registry.versions import PROMOTE, REEVALUATE, REJECT
 
 # Shapes: n images of a benchmark, P simulated pairs of models.
@@ -94,6 +96,14 @@ class EvaluationKey:
 
     evaluation_set: str
     evaluator: str
+
+    @classmethod
+    def of(cls, tags: Mapping[str, str]) -> Self:
+        """Read it from the tags of a lineage; empty where they do not say."""
+        return cls(
+            evaluation_set=tags.get(Tag.EVALUATION_SET, ""),
+            evaluator=tags.get(Tag.EVALUATOR_VERSION, ""),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,9 +174,7 @@ def judge(
         DataError: A table is empty or holds another number of models than one.
     """
     ours = per_image(candidate.scores)
-    by_benchmark = ours.groupby(level="benchmark", sort=True).mean()
-    scores = {str(name): float(value) for name, value in by_benchmark.items()}
-    mean = float(by_benchmark[averaged(map(str, by_benchmark.index))].mean())
+    mean, scores = benchmark_means(ours)
     checks = [*_preconditions(facts, params), *_floors(mean, scores, params)]
     if champion is None:
         checks.append(_latency(candidate.latency_ms, None, params))
@@ -223,6 +231,13 @@ def per_image(scores: pd.DataFrame) -> pd.Series[float]:
     keys = ["benchmark", "group", "image_id"]
     means = scores.groupby(keys, sort=True)["boundary_iou"].mean() * 100
     return means.astype(float)
+
+
+def benchmark_means(scores: pd.Series[float]) -> tuple[float, dict[str, float]]:
+    """Average scores from `per_image`: over the benchmarks that a mean is of, and each of all."""
+    means = scores.groupby(level="benchmark", sort=True).mean()
+    every = {str(name): float(value) for name, value in means.items()}
+    return float(means[averaged(every)].mean()), every
 
 
 def gains_of(

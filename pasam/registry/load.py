@@ -24,6 +24,7 @@ from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.decision_log import CHAMPION, Standing
 from pasam.registry.snapshot import LOCK, WEIGHTS, read_lock
 from pasam.registry.store import ARTIFACTS, Tag, expect_begun, wrap_mlflow_errors
+from pasam.registry.upkeep.damaged_cache import cached_file
 from pasam.registry.versions import (
     ALIASES,
     Registry,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 RUN = "runs:/"
 """What the name of a run begins with, as in MLflow's own addresses."""
-CACHED = Path(".dvc/cache/files/md5")
-"""Where DVC keeps what the project's stages have made, by digest."""
 
 
 def load_predictor(
@@ -252,7 +251,7 @@ def _in_project(project: Path, digest: str) -> Path | None:
 
 
 def _in_cache(project: Path, digest: str, place: Path) -> Path | None:
-    kept = project / CACHED / digest[:2] / digest[2:]
+    kept = cached_file(project, digest)
     if not kept.is_file():
         return None
     if file_md5(kept) != digest:

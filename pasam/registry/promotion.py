@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from pasam.config.params_file import load_section
 from pasam.config.requirements import GateParams
@@ -45,8 +46,6 @@ from pasam.registry.evidence import (
 )
 from pasam.registry.gate import (
     EvaluationKey,
-    Gain,
-    GateCheck,
     GateDecision,
     Preconditions,
     ScoredModel,
@@ -59,6 +58,7 @@ from pasam.registry.transitions import (
     Decisions,
     Draft,
     PromotionResult,
+    by_digest,
     change_gate,
     open_decisions,
     result_of,
@@ -212,7 +212,6 @@ class Judgement:
     tree: GateParams
     allow_local: bool
     why: str
-    _ours: ScoredModel | None = None
     _given: dict[tuple[int | None, str], tuple[GateDecision, dict[str, bytes]]] = field(
         default_factory=dict
     )
@@ -276,12 +275,11 @@ class Judgement:
             "moved": gate.mode == "off" or (decision.accepted and gate.mode == "on"),
         }  # fmt: skip
         why = self.why or "; ".join(decision.reasons) or "accepted by staging's gate"
-        evidence = {name: sha256_of(content) for name, content in tables.items()}
+        digests, evidence = by_digest(tables)
         entry = self.decisions.entry(
-            STAGED, version.number, why, details=details, gate=digest, evidence=evidence
+            STAGED, version.number, why, details=details, gate=digest, evidence=digests
         )
-        content = {evidence[name]: table for name, table in tables.items()}
-        return Draft(entries=(entry,), evidence=content)
+        return Draft(entries=(entry,), evidence=evidence)
 
     def _message(self, decision: GateDecision, verdict: Entry, *, moved: bool, new: bool) -> str:
         again = "" if new else f" (entry {verdict.number} of the log; nothing has changed since)"
@@ -345,14 +343,11 @@ class Judgement:
         )
 
     def _today(self) -> EvaluationKey:
-        lineage = self.snapshot.lineage
-        return EvaluationKey(
-            evaluation_set=lineage[Tag.EVALUATION_SET], evaluator=lineage[Tag.EVALUATOR_VERSION]
-        )
+        return EvaluationKey.of(self.snapshot.lineage)
 
     def _facts(self) -> dict[str, Any]:
         """What holds of the version besides its scores; of an older one, as it was registered."""
-        tags = self.version.registered.details["tags"]
+        tags = self.version.tags
         git = self.snapshot.git
         ours = self.candidate is not None
         return {
@@ -375,12 +370,12 @@ class Judgement:
             **self._details(decision, standing.champion, gate, facts),
             "attempt": self._attempt(standing),
         }
-        evidence = {name: sha256_of(content) for name, content in tables.items()}
+        digests, evidence = by_digest(tables)
         entry = self.decisions.entry(
             VERDICT, self.version.number, "; ".join(decision.reasons), details=details, gate=digest,
-            evidence=evidence,
+            evidence=digests,
         )  # fmt: skip
-        return entry, {evidence[name]: content for name, content in tables.items()}
+        return entry, evidence
 
     def _details(
         self,
@@ -396,7 +391,7 @@ class Judgement:
             "accepted": decision.accepted,
             "reasons": list(decision.reasons),
             "gate": gate.model_dump(),
-            "lineage": dict(self.version.registered.details["tags"]),
+            "lineage": self.version.tags,
             "measured": dataclasses.asdict(self._today()),
             "facts": dict(facts),
         }
@@ -517,12 +512,4 @@ def same_images(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
 
 def decision_of(details: Mapping[str, Any]) -> GateDecision:
     """Read what the gate said from an entry of the log."""
-    gain = details["mean_gain"]
-    return GateDecision(
-        decision=details["decision"],
-        checks=tuple(GateCheck(**check) for check in details["checks"]),
-        mean_score=details["mean_score"],
-        scores=details["scores"],
-        mean_gain=None if gain is None else Gain(**gain),
-        gains={name: Gain(**each) for name, each in details["gains"].items()},
-    )
+    return TypeAdapter(GateDecision).validate_python(details)

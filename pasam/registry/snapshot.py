@@ -108,14 +108,19 @@ class DvcLock:
         """List the stages that depend on a path."""
         return [stage for stage in self.stages.values() if path in stage.deps]
 
-    def behind(self, stage: StageRecord) -> list[StageRecord]:
-        """List a stage and those that it rests on; weights that it used stand for themselves."""
-        makers = {path: other for other in self.stages.values() for path in other.outs}
-        found, waiting = {stage.name: stage}, [stage]
+    def by_output(self) -> dict[str, StageRecord]:
+        """Return the stage that makes each path."""
+        return {path: stage for stage in self.stages.values() for path in stage.outs}
+
+    def behind(self, stage: StageRecord, *, past_weights: bool = False) -> list[StageRecord]:
+        """List a stage and those that it rests on; if asked, also what made weights it used."""
+        makers, found, waiting = self.by_output(), {stage.name: stage}, [stage]
         while waiting:
             for path in waiting.pop().deps:
                 maker = makers.get(path)
-                if maker is not None and maker.name not in found and not path.endswith(WEIGHTS):
+                if maker is None or maker.name in found:
+                    continue
+                if past_weights or not path.endswith(WEIGHTS):
                     found[maker.name] = maker
                     waiting.append(maker)
         return list(found.values())
@@ -261,10 +266,8 @@ class Snapshot:
 
     def stale_input(self, stage: StageRecord) -> str | None:
         """Say which input of a stage, or of those before it, was made anew since it ran."""
-        makers = {path: other for other in self.lock.stages.values() for path in other.outs}
-        waiting, seen = [stage], {stage.name}
-        while waiting:
-            each = waiting.pop()
+        makers = self.lock.by_output()
+        for each in self.lock.behind(stage, past_weights=True):
             for path, used in each.deps.items():
                 maker = makers.get(path)
                 if maker is None:
@@ -273,9 +276,6 @@ class Snapshot:
                     return f"{each.name} has read another {path} than {maker.name} made last"
                 if (self.project / path).is_file() and not self._is_as_made(used):
                     return f"{path} has changed since {maker.name} made it"
-                if maker.name not in seen:
-                    seen.add(maker.name)
-                    waiting.append(maker)
         return None
 
     def results_note(self) -> str | None:
@@ -402,9 +402,6 @@ def _entries(found: list[dict[str, Any]]) -> dict[str, LockEntry]:
 
 def declared_stages(project: Path) -> frozenset[str]:
     """Name the stages that `dvc repro` would look at.
-
-    Args:
-        project: The project's root.
 
     Returns:
         Names as DVC gives them: `report`, `train@pa_sam`, `evaluate@pa_sam`.

@@ -19,12 +19,12 @@ import shutil
 import sqlite3
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock
 
@@ -34,6 +34,9 @@ from pasam.files import TEMPORARY, portable_path
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
+    from mlflow.store.entities.paged_list import PagedList
+
+T = TypeVar("T")
 
 FOLDER, ARTIFACTS = "mlruns", "artifacts"
 """The project's folder for MLflow, and that of the artifacts beside the sqlite file; the latter is
@@ -111,6 +114,15 @@ class TrackingStore:
     experiment_id: str
     folder: Path
     """The project's own folder for MLflow; locks and logs lie here, whatever the backend."""
+
+
+def every_page(search: Callable[[str | None], PagedList[T]]) -> Iterator[T]:
+    """List all that a search of MLflow finds; `search` takes where its next page begins."""
+    token: str | None = None
+    while token != "":
+        page = search(token)
+        yield from page
+        token = page.token or ""
 
 
 def default_address(project: Path) -> str:

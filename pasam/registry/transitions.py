@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasam.errors import BusyError, RegistryError, TrackingError, TransientError
-from pasam.files import temporary_folder
+from pasam.files import sha256_of, temporary_folder
 from pasam.registry.decision_log import (
     GATE,
     LIFT,
@@ -63,6 +63,12 @@ class Draft:
     evidence: Mapping[str, bytes] = field(default_factory=dict)
 
 
+def by_digest(tables: Mapping[str, bytes]) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Name evidence by its digest: as an entry refers to it, and as the log keeps it."""
+    digests = {name: sha256_of(content) for name, content in tables.items()}
+    return digests, {digests[name]: content for name, content in tables.items()}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transition:
     """A way back that was taken."""
@@ -97,12 +103,7 @@ class PromotionResult:
 
 
 class Decisions:
-    """A project's registry together with its log.
-
-    Args:
-        registry: What MLflow shows.
-        log: What was decided.
-    """
+    """What MLflow shows of a project's versions together with what was decided of them."""
 
     def __init__(self, registry: Registry, log: DecisionLog) -> None:
         self.registry = registry
@@ -344,12 +345,6 @@ def rollback(project: Path, *, why: str) -> Transition:
 def change_gate(decisions: Decisions, settings: Mapping[str, Any], digest: str, why: str) -> bool:
     """Let other settings of the gate hold from the next judgement on.
 
-    Args:
-        decisions: The registry.
-        settings: All of them.
-        digest: Their digest.
-        why: The reason.
-
     Returns:
         Whether they differ from those in force.
     """
@@ -408,8 +403,9 @@ def check(project: Path, *, repair: bool = False) -> RegistryCheck:
 
 def _differences(decisions: Decisions) -> Iterator[str]:
     registry, standing = decisions.registry, decisions.standing
-    yield from differences(registry, standing)
-    for shown in registry.versions():
+    every = registry.versions()
+    yield from differences(registry, standing, every)
+    for shown in every:
         version = standing.versions.get(shown.number)
         if version is not None:
             yield from damaged_files(registry, version, shown)
@@ -462,7 +458,7 @@ def result_of(
     """Say what became of a version."""
     words = " ".join([f"version {number} {message}", *decisions.notes])
     version = decisions.standing.versions.get(number)
-    tags = {} if version is None else version.registered.details["tags"]
+    tags = {} if version is None else version.tags
     return PromotionResult(
         version=number, promoted=promoted, moved=moved, gate=gate, page=page, message=words,
         address=decisions.registry.page(number), seed=str(tags.get(Tag.SEED, "")),

@@ -130,12 +130,7 @@ def html_page(
     """Write an entry of the gate as one HTML page that needs nothing but the images it shows.
 
     Of an image that people have corrected it holds the masks only: whoever has the image deleted
-    has it deleted here, too.
-
-    Args:
-        entry: The entry.
-        corrected: What people have corrected.
-        place: Folder of the page.
+    has it deleted here, too. The arguments are those of `verdict_pages`.
     """
     from jinja2 import Environment
 

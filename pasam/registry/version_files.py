@@ -20,7 +20,7 @@ from pasam.config.params_file import recorded_variant
 from pasam.config.schema import EncoderPrecision
 from pasam.data.catalogue import GENERATED
 from pasam.errors import CheckpointError, ParamsError, RegistryError
-from pasam.evaluation.scores import BOX, CLEAN, averaged, read_scores, write_scores
+from pasam.evaluation.scores import BOX, CLEAN, read_scores, write_scores
 from pasam.files import file_sha256, sha256_of, temporary_folder
 from pasam.inference.model_files import ModelFiles, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
@@ -32,7 +32,7 @@ from pasam.registry.decision_log import (
     Standing,
     VersionStanding,
 )
-from pasam.registry.gate import EvaluationKey, per_image
+from pasam.registry.gate import EvaluationKey, benchmark_means, per_image
 from pasam.registry.runs import is_score_file, params_of
 from pasam.registry.snapshot import WEIGHTS, DvcLock, LockEntry, Snapshot, StageRecord
 from pasam.registry.store import ARTIFACTS, Tag, quiet_pyfunc
@@ -96,11 +96,7 @@ class Candidate:
 
 
 def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
-    """Gather what the last reproduction says of a model.
-
-    Args:
-        snapshot: The project.
-        model: Its key in `models`.
+    """Gather what the last reproduction says of a model, by its key in `models`.
 
     Raises:
         RegistryError: The model was not trained or not evaluated, or its files are not those
@@ -132,9 +128,7 @@ def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
         key=f"{digest}-{lineage[Tag.BASE_SHA256]}",
         tensors=f"{_tensors_sha256(project / adapter.path)}-{lineage[Tag.BASE_SHA256]}",
         scores=complete_scores(snapshot, _scores(project, users, model)),
-        measured=EvaluationKey(
-            evaluation_set=lineage[Tag.EVALUATION_SET], evaluator=lineage[Tag.EVALUATOR_VERSION]
-        ),
+        measured=EvaluationKey.of(lineage),
         weights=weights_label(snapshot, stage, size=size),
         lineage={**lineage, **stage.lineage(), Tag.ADAPTER_SHA256: digest},
         params={k: v for each in lock.behind(stage) for k, v in sorted(params_of(each).items())},
@@ -365,12 +359,7 @@ def register(decisions: Decisions, candidate: Candidate, *, run_id: str) -> Vers
     """Make a version of a candidate, or find the one that was made of the same bytes.
 
     Where MLflow has lost that one, or its files are damaged, or it is not signed and a key to sign
-    with is there, a new version takes its place.
-
-    Args:
-        decisions: The registry.
-        candidate: The model and its evidence.
-        run_id: The run of its training.
+    with is there, a new version takes its place. `run_id` is the run of its training.
     """
     scores = score_bytes(candidate.scores)
     evidence = {sha256_of(scores): scores}
@@ -467,11 +456,7 @@ def scores_of(log: DecisionLog, version: VersionStanding) -> pd.DataFrame | None
 
 def measured_of(version: VersionStanding) -> EvaluationKey:
     """Say what a version was measured with when it was registered."""
-    tags = version.registered.details["tags"]
-    return EvaluationKey(
-        evaluation_set=tags.get(Tag.EVALUATION_SET, ""),
-        evaluator=tags.get(Tag.EVALUATOR_VERSION, ""),
-    )
+    return EvaluationKey.of(version.tags)
 
 
 def _make(decisions: Decisions, candidate: Candidate, run_id: str) -> _Stored:
@@ -513,44 +498,37 @@ def _show_scores(decisions: Decisions, candidate: Candidate, made: Mapping[str, 
     run_id, model_id = made.get("run_id"), made.get("model_id")
     if not (run_id and model_id):
         return  # of a registry from before there was a log
-    moment, means = int(1000 * time.time()), _means(candidate)
-    scores = {f"{name}/mbiou": float(value) for name, value in means.items()}
+    moment, (mean, scores) = int(1000 * time.time()), _means(candidate)
     metrics = [
-        Metric(name, value, moment, 0, model_id=model_id)
-        for name, value in {**scores, "mean/mbiou": _mean(means)}.items()
+        Metric(f"{name}/mbiou", value, moment, 0, model_id=model_id)
+        for name, value in {**scores, "mean": mean}.items()
     ]
     decisions.registry.client.log_batch(run_id, metrics=metrics)
 
 
 def _description(candidate: Candidate) -> str:
     """A sentence for MLflow's page: what it is, and how real."""
-    mean = _mean(_means(candidate))
+    mean, _ = _means(candidate)
     return f"{candidate.model} on {candidate.size}, boundary IoU {mean:.2f}; {candidate.weights}."
 
 
-def _means(candidate: Candidate) -> pd.Series[float]:
-    means: pd.Series[float] = per_image(candidate.scores).groupby(level="benchmark").mean()
-    return means
-
-
-def _mean(means: pd.Series[float]) -> float:
-    """Average the benchmarks that a mean is of."""
-    return float(means[averaged(map(str, means.index))].mean())
+def _means(candidate: Candidate) -> tuple[float, dict[str, float]]:
+    return benchmark_means(per_image(candidate.scores))
 
 
 def _tags(candidate: Candidate, known: VersionStanding | None = None) -> dict[str, str]:
     """What to write of a version, or anew of one that is registered again."""
-    means = _means(candidate)
-    scores = {str(name): round(float(value), 4) for name, value in means.items()}
-    mean = {"mean": round(_mean(means), 4)}
+    mean, scores = _means(candidate)
+    first = {"mean": round(mean, 4)}
+    rounded = {name: round(value, 4) for name, value in scores.items()}
     tags = {
         **candidate.lineage,
         Tag.MODEL: candidate.model,
         Tag.WEIGHTS: candidate.weights,
         # First for those who read it, and last so that no benchmark of that name takes its place.
-        Tag.SCORES: json.dumps({**mean, **scores, **mean}),
+        Tag.SCORES: json.dumps({**first, **rounded, **first}),
     }
-    old: Mapping[str, str] = known.registered.details["tags"] if known else {}
+    old: Mapping[str, str] = known.tags if known else {}
     if old.get(Tag.DIRTY) != "false" or tags[Tag.DIRTY] == "false":
         return tags
     # A commit from which it can be made again is not given up for a dirty tree.

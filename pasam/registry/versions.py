@@ -32,7 +32,14 @@ from pasam.registry.decision_log import (
     standing_of,
 )
 from pasam.registry.snapshot import has_repository
-from pasam.registry.store import ARTIFACTS, Tag, TrackingStore, open_store, wrap_mlflow_errors
+from pasam.registry.store import (
+    ARTIFACTS,
+    Tag,
+    TrackingStore,
+    every_page,
+    open_store,
+    wrap_mlflow_errors,
+)
 from pasam.registry.upkeep.signatures import DECISIONS, EVIDENCE, verify_signature
 from pasam.registry.upkeep.stored_base import put_base_in
 from pasam.registry.verdict_page import verdict_pages
@@ -78,11 +85,7 @@ class Version:
 
 
 class Registry:
-    """The registered model of a project. Its methods change one thing each.
-
-    Args:
-        store: The MLflow backend.
-    """
+    """The registered model of a project. Its methods change one thing each."""
 
     def __init__(self, store: TrackingStore) -> None:
         self.store = store
@@ -115,14 +118,12 @@ class Registry:
     def versions(self, aliases: Mapping[str, int] | None = None) -> list[Version]:
         """List all versions, the newest first; `aliases` if they were asked for already."""
         known = self.aliases() if aliases is None else aliases
-        versions, page = [], None
-        while page != "":
-            found = self.client.search_model_versions(
-                f"name = '{NAME}'", max_results=PAGE, page_token=page
+        found = every_page(
+            lambda token: self.client.search_model_versions(
+                f"name = '{NAME}'", max_results=PAGE, page_token=token
             )
-            versions += [_version(each, known) for each in found]
-            page = found.token or ""
-        return sorted(versions, key=lambda version: -version.number)
+        )
+        return sorted((_version(each, known) for each in found), key=lambda each: -each.number)
 
     def aliases(self) -> dict[str, int]:
         """Return the version that each alias points to."""
@@ -234,12 +235,7 @@ def _version(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
 
 
 def fetch(registry: Registry, version: Version, folder: Path) -> Path:
-    """Bring a version's model folder, as MLflow serves it, to this disk.
-
-    Args:
-        registry: The registry.
-        version: Which.
-        folder: Where to; made if need be.
+    """Bring a version's model folder, as MLflow serves it, into a folder, made if need be.
 
     Returns:
         The model's folder: its weights lie in `artifacts`.
@@ -309,7 +305,7 @@ SHOWN = (Tag.MODEL, Tag.WEIGHTS, Tag.COMMIT, Tag.FLOW_RUN)
 
 def known_tags(version: VersionStanding) -> dict[str, str]:
     """Say in tags all that the log knows of a version."""
-    tags = dict(version.registered.details["tags"])
+    tags = version.tags
     tags |= {Tag.KEY: version.key, Tag.STATUS: version.status, Tag.WHY: version.why}
     if version.verdict is not None:
         words = version.verdict.details
@@ -452,14 +448,19 @@ def known_standing(project: Path) -> Standing | None:
 
     While its remote cannot be reached, what this clone knows of it counts.
     """
+    entries, _ = _known_entries(project)
+    return standing_of(entries) if entries else None
+
+
+def _known_entries(project: Path) -> tuple[tuple[Entry, ...], bool]:
+    """Read the log for who only looks; say also whether its remote could be asked."""
     if not has_repository(project):
-        return None
+        return (), True
     log = DecisionLog(project, patience=SHORT_PATIENCE)
     try:
-        entries = log.read()
+        return log.read(), True
     except TransientError:
-        entries = log.read(shared=False)
-    return standing_of(entries) if entries else None
+        return log.read(shared=False), False
 
 
 def verify_files(
@@ -547,16 +548,11 @@ def looked_at(project: Path, registry: ShownVersions) -> tuple[list[Version], li
     Nothing of the latter is said without a log, or while its remote cannot be reached.
     """
     shown = registry.versions()
-    if not has_repository(project):
+    entries, current = _known_entries(project)
+    if not entries:
         return shown, []
-    log, away = DecisionLog(project, patience=SHORT_PATIENCE), False
-    try:
-        log.read()
-    except TransientError:
-        log.read(shared=False)
-        away = True
-    standing = standing_of(log.entries)
-    odd = [] if away or not log.entries else list(differences(registry, standing, shown))
+    standing = standing_of(entries)
+    odd = list(differences(registry, standing, shown)) if current else []
     return [as_logged(version, standing) for version in shown], odd
 
 

@@ -504,10 +504,10 @@ def test_a_simulation_says_where_more_images_are_needed(pasam, monkeypatch, root
     from pasam.registry import gate
 
     rows = [
-        SimpleNamespace(name=name, holds=holds, promoted=0.25, expected="at most 5%")
+        gate.Simulated(name=name, holds=holds, promoted=0.25, expected="at most 5%")
         for name, holds in (("equal", True), ("better", False))
     ]
-    years = SimpleNamespace(promotions=1.25, gain=2.0, judged_excess=3.0, sealed_excess=-0.125)
+    years = gate.SimulatedYears(promotions=1.25, gain=2.0, judged_excess=3.0, sealed_excess=-0.125)
     monkeypatch.setattr(gate, "simulate", lambda *given, **how: rows)
     monkeypatch.setattr(gate, "simulate_years", lambda *given, **how: years)
     write_yaml(Path("params.yaml"), compose("default", root / "params"))

@@ -432,7 +432,7 @@ def test_the_cache_keeps_what_a_branch_the_tree_or_a_version_needs(two):
     assert [each.kind for each in found] == ["cache"]
     assert all(each.exists() for each in (needed, *theirs, *mine))
     assert not orphan.exists()
-    assert cleaning.described(found, dry_run=False).endswith("1 removed, 0.0 MiB")
+    assert cleaning.described(found, dry_run=False)[-1] == "1 removed, 0.0 MiB"
 
 
 @pytest.fixture(scope="module")

@@ -23,14 +23,13 @@ from pasam.cli.app import app
 from pasam.errors import RegistryError
 from pasam.registry import version_files, versions
 from pasam.registry.decision_log import Entry, Standing, VersionStanding
-from pasam.registry.load import CACHED, load_predictor, registered_files, verify_versions
+from pasam.registry.load import load_predictor, registered_files, verify_versions
 from pasam.registry.promotion import promote
 from pasam.registry.reproduction import plan_reproduction
 from pasam.registry.runs import sync
 from pasam.registry.snapshot import take_snapshot
 from pasam.registry.upkeep import backup, cleaning
-from pasam.registry.upkeep.backup import OBJECTS
-from pasam.registry.upkeep.damaged_cache import damaged_cache
+from pasam.registry.upkeep.damaged_cache import OBJECTS, cached_file, damaged_cache
 from pasam.registry.upkeep.signatures import (
     SIGNING_KEY,
     VERIFY_KEY,
@@ -230,7 +229,7 @@ def test_the_command_says_which_versions_are_whole(promoted):
 def test_dvcs_cache_is_verified_file_by_file(tracked):
     assert list(damaged_cache(tracked.folder)) == []
     for name, content in (("5d/41402abc4b2a76b9719d911017c592", b"hello"), ("00/1.dir", b"[]")):
-        place = tracked.folder / CACHED / name
+        place = tracked.folder / OBJECTS / name
         place.parent.mkdir(parents=True)
         place.write_bytes(content)
     (line,) = damaged_cache(tracked.folder)
@@ -247,7 +246,7 @@ def run_of_hq_sam(project):
     tree = project.path("data/adapters/hq_sam.safetensors")
     registry = open_registry(project.folder)
     digest = registry.client.get_run(run).data.tags["model.md5"]
-    kept = project.folder / CACHED / digest[:2] / digest[2:]
+    kept = cached_file(project.folder, digest)
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(tree, kept)
     return registry, run, kept
@@ -481,8 +480,7 @@ def test_commits_that_are_kept_are_those_of_every_branch_and_of_versions_that_ar
     monkeypatch,
 ):
     def version(commit, removed):
-        details = {"tags": {"git.commit": commit} if commit else {}}
-        return SimpleNamespace(removed=removed, registered=SimpleNamespace(details=details))
+        return SimpleNamespace(removed=removed, tags={"git.commit": commit} if commit else {})
 
     standing = SimpleNamespace(
         versions={1: version("c1", True), 2: version("c2", False), 3: version("", False)}

@@ -74,7 +74,6 @@ def data_accept(
     Example: pasam data accept
     """
     from pasam.data.manifest import read_inventory, valid_rows
-    from pasam.files import write_text
     from pasam.validation.drift import accepted_text
     from pasam.validation.duplicates import images_of
 

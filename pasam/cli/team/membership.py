@@ -132,10 +132,8 @@ def check_dvc_remote(root: Path) -> list[Check]:
     _, said = _run(root, sys.executable, "-m", "dvc", "config", f"remote.{name}.url")
     address = urlsplit(said.strip())
     if address.password:
-        found, remedy = (
-            f"the address of '{name}' holds a password",
-            (f"dvc remote modify --local {name} password ..., which stays in .dvc/config.local"),
-        )
+        found = f"the address of '{name}' holds a password"
+        remedy = f"dvc remote modify --local {name} password ..., which stays in .dvc/config.local"
         return [missing("DVC remote", found, remedy)]
     module = BACKENDS.get(address.scheme)
     if module and importlib.util.find_spec(module) is None:

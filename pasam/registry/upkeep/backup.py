@@ -39,10 +39,10 @@ from pasam.registry.load import verify_versions
 from pasam.registry.reproduction import run_command
 from pasam.registry.snapshot import LOCK, call_git, has_repository, parse_lock
 from pasam.registry.store import FOLDER, addresses, is_local, sqlite_file, without_password
+from pasam.registry.upkeep.damaged_cache import OBJECTS, cached_file
 
 ABOUT, BUNDLE = "backup.json", "project.bundle"
 TREE, CACHE = "tree", "cache"
-OBJECTS = Path(".dvc/cache/files/md5")
 DATABASE = "mlflow.db"
 FORM = 1
 """Which form of backup this is."""
@@ -322,14 +322,13 @@ def _add_object(project: Path, path: str, md5: str, contents: _Contents) -> bool
 
 
 def _objects(project: Path, path: str, md5: str) -> Iterator[tuple[str, Path]]:
-    kept, own = project / OBJECTS / md5[:2] / md5[2:], project / path
+    kept, own = cached_file(project, md5), project / path
     whole = own.is_file() and not kept.is_file() and file_md5(own) == md5
     yield md5, own if whole else kept
     if md5.endswith(".dir") and kept.is_file():
         members: Sequence[Mapping[str, str]] = read_json(kept, advice="Run `pasam verify-cache`.")
         for each in members:
-            name = each["md5"]
-            yield name, project / OBJECTS / name[:2] / name[2:]
+            yield each["md5"], cached_file(project, each["md5"])
 
 
 def _records_part(project: Path, place: Path, contents: _Contents) -> None:
@@ -354,8 +353,8 @@ def _records_part(project: Path, place: Path, contents: _Contents) -> None:
         contents.files[f"{FOLDER}/{DATABASE}"] = place / DATABASE
 
 
-def described(found: Backup) -> str:
+def described(found: Backup) -> list[str]:
     """Say in lines for people what a backup holds."""
     champion = "no champion" if found.champion is None else f"champion: version {found.champion}"
     lines = [f"{found.files} files, {found.size / 2**20:.1f} MiB, {champion}; all digests agree"]
-    return "\n".join([*lines, *(f"  not in it: {each}" for each in found.left_out)])
+    return [*lines, *(f"  not in it: {each}" for each in found.left_out)]

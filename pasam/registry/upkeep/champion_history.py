@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -166,8 +166,7 @@ _ORIGIN = {
 
 def origin(version: VersionStanding) -> list[Fact]:
     """Say of which data, code and params a version was made, and what it was scored on."""
-    tags: Mapping[str, str] = version.registered.details["tags"]
-    found = {name: str(tags[name]) for name in _ORIGIN if name in tags}
+    found = {name: str(version.tags[name]) for name in _ORIGIN if name in version.tags}
     if Tag.DIRTY in found:
         found[Tag.DIRTY] = {"false": "none", "true": "yes"}.get(found[Tag.DIRTY], found[Tag.DIRTY])
     return [(_ORIGIN[name], value) for name, value in found.items()]
@@ -199,13 +198,7 @@ def barred(standing: Standing) -> list[tuple[VersionStanding, Entry]]:
 
 
 def account(log: DecisionLog, standing: Standing, number: int) -> dict[str, list[Fact]]:
-    """Say all that the log knows of a version, in sections by their headings.
-
-    Args:
-        log: The log, which was read.
-        standing: What follows from it.
-        number: A version that it knows.
-    """
+    """Say all that a log that was read knows of one of its versions, in sections by headings."""
     version, reign = standing.versions[number], None
     for each in reigns(log.entries):
         reign = each if each.version == number else reign

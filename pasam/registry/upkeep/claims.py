@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from pasam.config.params_file import load_section
 from pasam.config.requirements import GateParams
 from pasam.errors import RegistryError
-from pasam.files import sha256_of
 from pasam.registry.decision_log import CLAIM, PROMOTED, Standing
 from pasam.registry.evidence import reevaluate
 from pasam.registry.gate import Gain, gains_of, per_image
 from pasam.registry.promotion import gate_in_force
 from pasam.registry.snapshot import PARAMS, Snapshot, rows_md5, take_snapshot
 from pasam.registry.store import wrap_mlflow_errors
-from pasam.registry.transitions import Decisions, Draft, open_decisions
+from pasam.registry.transitions import Decisions, Draft, by_digest, open_decisions
 from pasam.registry.version_files import predictor_of, score_bytes
 
 YEAR = datetime.timedelta(days=365)
@@ -94,24 +94,19 @@ def claim(project: Path, against: int | str | None = None) -> Claim:
             champion=champion, before=before, use=use, confidence=level, gain=gain, gains=gains
         )
 
-    tables = {name: score_bytes(scores[n]) for name, n in ((OURS, champion), (THEIRS, before))}
+    tables = {OURS: score_bytes(scores[champion]), THEIRS: score_bytes(scores[before])}
+    digests, evidence = by_digest(tables)
 
     def draft(standing: Standing) -> Draft:
         if standing.champion != champion:
             raise RegistryError(f"version {standing.champion} became champion; claim again.")
         found = made(standing)
         details: dict[str, Any] = {"set": digest, "sealed": list(gate.sealed), **asdict(found)}
-        evidence = {name: sha256_of(content) for name, content in tables.items()}
-        entry = decisions.entry(CLAIM, champion, found.message, details=details, evidence=evidence)
-        return Draft(entries=(entry,), evidence={evidence[n]: c for n, c in tables.items()})
+        entry = decisions.entry(CLAIM, champion, found.message, details=details, evidence=digests)
+        return Draft(entries=(entry,), evidence=evidence)
 
     (entry,) = decisions.decide(draft)
-    kept = entry.details
-    gains = {name: Gain(**each) for name, each in kept["gains"].items()}
-    return Claim(
-        champion=champion, before=before, use=kept["use"], confidence=kept["confidence"],
-        gain=Gain(**kept["gain"]), gains=gains,
-    )  # fmt: skip
+    return TypeAdapter(Claim).validate_python(entry.details)
 
 
 def _sealed_set(snapshot: Snapshot, gate: GateParams) -> str:

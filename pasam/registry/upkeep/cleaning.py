@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pasam.files import TEMPORARY, read_json
 from pasam.registry.decision_log import REMOVED, Standing
@@ -32,16 +31,14 @@ from pasam.registry.store import (
     FOLDER,
     Tag,
     artifacts_folder,
+    every_page,
     is_local,
     wrap_mlflow_errors,
 )
 from pasam.registry.transitions import Decisions, Draft, open_decisions
-from pasam.registry.upkeep.backup import OBJECTS
+from pasam.registry.upkeep.damaged_cache import OBJECTS, cached_file
 from pasam.registry.upkeep.stored_base import BASE, stored_bases
 from pasam.registry.versions import NAME, PAGES
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
 
 DAY = 86400.0
 LOGS = Path(".flows/logs")
@@ -168,14 +165,15 @@ class _Cleaner:
     def runs(self, before: float) -> Iterator[Leftover]:
         """Runs of stages and reproductions that neither `dvc.lock` nor a version in use is of."""
         store = self.decisions.registry.store
-        every = _every_run(self.decisions)
+        every = every_page(
+            lambda token: store.client.search_runs(
+                [store.experiment_id], max_results=1000, page_token=token
+            )
+        )
         by_id = {str(run.info.run_id): run for run in every}
         used = [v for v in self.decisions.standing.versions.values() if not v.removed]
         kept = {str(version.registered.details.get("run_id")) for version in used}
-        keys = {
-            reproduction_key(str(version.registered.details["tags"].get(Tag.LOCK_SHA256)))
-            for version in used
-        }
+        keys = {reproduction_key(str(version.tags.get(Tag.LOCK_SHA256))) for version in used}
         if (self.project / LOCK).is_file():
             lock = read_lock(self.project)
             keys |= {reproduction_key(lock.sha256), *(s.digest for s in lock.stages.values())}
@@ -215,7 +213,7 @@ class _Cleaner:
         yield "HEAD"
         for version in self.decisions.standing.versions.values():
             if not version.removed:
-                yield str(version.registered.details["tags"].get(Tag.COMMIT, ""))
+                yield str(version.tags.get(Tag.COMMIT, ""))
 
     def drafts(self, before: float) -> Iterator[Leftover]:
         """What killed processes left: drafts in the project, folders in the system's own."""
@@ -247,7 +245,7 @@ def _needed_objects(project: Path, commits: Iterable[str]) -> set[str]:
     outs |= _added_objects(project, known)
     needed = set(outs)
     for name in outs:
-        listing = project / OBJECTS / name[:2] / name[2:]
+        listing = cached_file(project, name)
         if name.endswith(".dir") and listing.is_file():
             members: Sequence[dict[str, str]] = read_json(listing, advice="Run `dvc pull`.")
             needed |= {each["md5"] for each in members}
@@ -264,17 +262,6 @@ def _added_objects(project: Path, commits: Iterable[str]) -> set[str]:
     return {name for each in said for name in each.split()}
 
 
-def _every_run(decisions: Decisions) -> list[Run]:
-    store = decisions.registry.store
-    found: list[Run] = []
-    page: str | None = None
-    while page != "":
-        some = store.client.search_runs([store.experiment_id], max_results=1000, page_token=page)
-        found += some
-        page = some.token or ""
-    return found
-
-
 def _size(path: Path) -> int:
     files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
     return sum(each.stat().st_size for each in files)
@@ -285,7 +272,7 @@ def _newest(path: Path) -> float:
     return max((each.stat().st_mtime for each in [path, *path.rglob("*")]), default=0.0)
 
 
-def described(found: Sequence[Leftover], *, dry_run: bool) -> str:
+def described(found: Sequence[Leftover], *, dry_run: bool) -> list[str]:
     """Say in lines for people what went, or would go."""
     lines = [
         f"{each.kind:<8} {each.size / 2**20:9.1f} MiB  {each.name}"
@@ -293,4 +280,4 @@ def described(found: Sequence[Leftover], *, dry_run: bool) -> str:
     ]
     total = sum(each.size for each in found) / 2**20
     verb = "would go" if dry_run else "removed"
-    return "\n".join([*lines, f"{len(found)} {verb}, {total:.1f} MiB"])
+    return [*lines, f"{len(found)} {verb}, {total:.1f} MiB"]

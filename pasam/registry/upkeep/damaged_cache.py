@@ -1,4 +1,4 @@
-"""Whether the files in DVC's cache are what their names say."""
+"""DVC's cache: where it has a file, and whether its files are what their names say."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from pathlib import Path
 from pasam.errors import DataError
 from pasam.files import file_md5, write_json
 
+OBJECTS = Path(".dvc/cache/files/md5")
+"""Where DVC keeps what the project's stages have made, by digest."""
 _MEMBER = re.compile(r'"md5": ?"([0-9a-f]{32})"')
 COMPARED = "pasam-compared.json"
 """File beside DVC's cache: which of its files were read, when, and how they looked then."""
 BELIEVED = 7 * 86_400
 """Seconds for which a file is not read again that looks as it did: a disk may lose a bit unseen."""
+
+
+def cached_file(project: Path, md5: str) -> Path:
+    """Where DVC's cache has a file, or a folder's list, of a digest."""
+    return project / OBJECTS / md5[:2] / md5[2:]
 
 
 def damaged_cache(
@@ -66,11 +73,7 @@ def damaged_cache(
 
 
 class _Compared:
-    """What was read and was whole, by the file's name.
-
-    Args:
-        path: Where that is kept.
-    """
+    """What was read and was whole, by the file's name; kept in a file."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.now, self.news = path, time.time(), False

@@ -33,10 +33,6 @@ def imported(
 ) -> tuple[tuple[Entry, ...], dict[str, bytes]]:
     """Take over what MLflow shows of a registry from before there was a log.
 
-    Args:
-        registry: What MLflow shows.
-        versions: All of them.
-
     Returns:
         Entries for the log, and the evidence that they name, by sha256.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pasam.errors import DataError, RegistryError
 from pasam.files import put_in_place, read_json, temporary_folder
-from pasam.registry.store import ARTIFACTS, EXPERIMENT, Tag
+from pasam.registry.store import ARTIFACTS, EXPERIMENT, Tag, every_page
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,17 +31,11 @@ def stored_bases(client: MlflowClient) -> dict[str, LoggedModel]:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         return {}
-    found: dict[str, LoggedModel] = {}
-    page: str | None = None
-    while page != "":
-        models = client.search_logged_models(
-            [experiment.experiment_id], filter_string=f"model_type = '{BASE_TYPE}'", page_token=page
-        )
-        found |= {
-            model.tags[Tag.BASE_SHA256]: model for model in models if str(model.status) == "READY"
-        }
-        page = models.token or ""
-    return found
+    of_bases, where = f"model_type = '{BASE_TYPE}'", [experiment.experiment_id]
+    found = every_page(
+        lambda token: client.search_logged_models(where, filter_string=of_bases, page_token=token)
+    )
+    return {each.tags[Tag.BASE_SHA256]: each for each in found if str(each.status) == "READY"}
 
 
 def take_base_out(client: MlflowClient, experiment_id: str, place: Path, digest: str) -> None:
