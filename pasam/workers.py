@@ -1,8 +1,8 @@
 """Work done in several processes, its results in order, and progress bars for terminals.
 
 `parallel_map` starts processes for one function, `threads_ahead` threads beside what this one does.
-A `ProcessGroup` is what a launcher (`torchrun`) has started: the same command several times, on one
-machine or on many, each doing its share.
+A `ProcessGroup` is the same command started several times, each doing its share: by a launcher
+(`torchrun`), on one machine or on many, or by `run_together`, on this one.
 """
 
 from __future__ import annotations
@@ -10,14 +10,20 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import signal
+import socket
+import subprocess
+import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -94,6 +100,167 @@ def started_group() -> ProcessGroup:
         for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
     )
     return ProcessGroup(rank, size, local)
+
+
+def devices_here(accelerator: str) -> int:
+    """Count what `devices: auto` stands for: this machine's GPUs, or one where none is used."""
+    if accelerator == "cpu":
+        return 1
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+LAST_WORD = "PASAM_LAST_WORD"
+"""Variable of the processes of `run_together`: the file for what has ended the first to fail."""
+GRACE = 15.0
+"""Seconds from TERM to KILL; whoever ends the process that calls `run_together` gives it more."""
+_LOOK = 0.05
+_SHOWN = 4000
+
+
+def leave_word(code: int, line: str) -> bool:
+    """Leave what ends this process to the one that has started it, which says it once for all.
+
+    The first to fail has met the cause. What others fail of is often that they have lost it.
+
+    Args:
+        code: The exit code.
+        line: What a person is to read.
+
+    Returns:
+        Whether there is such a process; else the line is for this one to say.
+    """
+    place = os.environ.get(LAST_WORD)
+    if place is None:
+        return False
+    with suppress(FileExistsError), Path(place).open("x", encoding="utf-8") as file:
+        file.write(f"{code} {line}")
+    return True
+
+
+def run_together(command: Sequence[str], count: int, *, grace: float = GRACE) -> tuple[int, str]:
+    """Start a command several times on this machine, as one group, and wait for the end of all.
+
+    Which of them it is each reads from the environment, by the names that torchrun gives. Only the
+    first one speaks: each does the same. Where one fails the others are ended, and so are all when
+    this process is interrupted, in whose main thread this has to be called.
+
+    It is not torchrun that starts them: its processes are sessions of their own, which the end of
+    this process's group does not reach, it always ends with code 1, and it tells one error in many
+    lines, for every process.
+
+    Args:
+        command: Program and arguments.
+        count: How many processes.
+        grace: Seconds between TERM and KILL.
+
+    Returns:
+        The exit code of the first process that failed, and what is left to say of it; 0 and nothing
+        where all ended well.
+    """
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="pasam-") as place:
+        folder, running = Path(place), list[subprocess.Popen[bytes]]()
+        try:
+            for rank in range(count):
+                running.append(_start(command, rank, count, port, folder))
+            failed = _first_to_fail(running)
+            has_word = _word(folder).exists()  # one that comes later tells of the end of others
+        finally:
+            _end(running, grace)
+        return _why(failed, running, folder, has_word=has_word) if failed else (0, "")
+
+
+def _start(
+    command: Sequence[str], rank: int, count: int, port: int, folder: Path
+) -> subprocess.Popen[bytes]:
+    """Start one of several processes; what others than the first say goes into a file."""
+    own = {
+        "RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": count,
+        "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+        # By this name Fabric knows that its processes are there, and asks SLURM nothing.
+        "TORCHELASTIC_RUN_ID": "together", LAST_WORD: _word(folder),
+    }  # fmt: skip
+    threads = max(1, (os.cpu_count() or 1) // count)
+    env = {"OMP_NUM_THREADS": str(threads), **os.environ, **{k: str(v) for k, v in own.items()}}
+    # A terminal tells the whole group of Ctrl-C. It is for this process, which then ends them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        if rank == 0:
+            return subprocess.Popen(command, env=env)
+        with _said(folder, rank).open("wb") as said:
+            return subprocess.Popen(
+                command, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+            )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _word(folder: Path) -> Path:
+    return folder / "word"
+
+
+def _said(folder: Path, rank: int) -> Path:
+    return folder / f"said-{rank}"
+
+
+def _first_to_fail(running: Sequence[subprocess.Popen[bytes]]) -> list[int]:
+    """Wait until all have ended well, or some badly; return which those are."""
+    while True:
+        codes = [process.poll() for process in running]
+        failed = [rank for rank, code in enumerate(codes) if code]
+        if failed or None not in codes:
+            return failed
+        time.sleep(_LOOK)
+
+
+def _end(running: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
+    """End what still runs. Another TERM changes nothing; another Ctrl-C ends the grace."""
+    left = [process for process in running if process.poll() is None]
+    if not left:
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    deadline = time.monotonic() + grace
+    try:
+        for process in left:
+            process.terminate()
+        for process in left:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+    finally:
+        for process in left:
+            process.kill()  # nothing, where it has ended
+            process.wait()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _why(
+    failed: Sequence[int], running: Sequence[subprocess.Popen[bytes]], folder: Path, *,
+    has_word: bool,
+) -> tuple[int, str]:  # fmt: skip
+    """Say what has gone wrong first; the others have only lost the one that it happened to."""
+    first = failed[0]
+    killed = next((rank for rank in failed if running[rank].returncode < 0), None)
+    if killed is not None:
+        number = -running[killed].returncode
+        return 128 + number, (
+            f"error: process {killed + 1} of {len(running)} was ended by "
+            f"{signal.Signals(number).name}; if nobody has done so, this machine's memory may not "
+            "hold so many: set fewer devices.\n"
+        )
+    if has_word:
+        code, _, line = _word(folder).read_text(encoding="utf-8").partition(" ")
+        return int(code), line
+    said = _said(folder, first)
+    tail = said.read_bytes()[-_SHOWN:].decode(errors="replace") if said.exists() else ""
+    return running[first].returncode, tail
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def parallel_map(

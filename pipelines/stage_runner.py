@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import inspect
 import logging
 import os
@@ -34,7 +35,15 @@ from pasam.config.schema import (
 )
 from pasam.config.section import Section
 from pasam.errors import OWN_FAULT, ParamsError, PasamError, in_words, own_fault
-from pasam.workers import ProcessGroup, started_group
+from pasam.workers import (
+    GRACE,
+    LAST_WORD,
+    ProcessGroup,
+    devices_here,
+    leave_word,
+    run_together,
+    started_group,
+)
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -45,8 +54,9 @@ class Terminated(KeyboardInterrupt):
 
 
 def run(
-    stage: Callable[..., None], arguments: Sequence[str] | None = None, *, trains: bool = False
-) -> None:
+    stage: Callable[..., None], arguments: Sequence[str] | None = None, *,
+    devices: str | None = None,
+) -> None:  # fmt: skip
     """Run a stage as a command, from the last line of its file (`if __name__ == "__main__"`).
 
     A parameter whose type is a class of `pasam.config.schema` is the section of `params.yaml`
@@ -58,10 +68,12 @@ def run(
 
     Args:
         stage: The stage's one public function.
-        arguments: The command line without the program; by default the process's own.
-        trains: Whether several processes may train in it together, as `torchrun` starts them.
-            They may share the work of a stage that takes a `ProcessGroup`, too; of any other stage
-            each would do all the work, into the same files, and so they are refused.
+        arguments: The command line without the program; by default the process's own, and only
+            such a command is started in several processes.
+        devices: The section whose `devices` says how many processes share the stage: those that
+            train together, or those of its `ProcessGroup`. They are started here, unless `torchrun`
+            has done so. Of a stage without such a section each would do all the work, into the
+            same files, and so they are refused.
     """
     hints = typing.get_type_hints(stage)
     sections = {name: hint for name, hint in hints.items() if _is_section(hint)}
@@ -76,10 +88,69 @@ def run(
     flags = vars(parser.parse_args(arguments))
     params_file = flags.pop("params_file")
     with exit_codes(), ended_with_dvc():
-        if not (trains or groups):
+        if devices is None:
             _require_one_process(stage.__name__)
         loaded = {name: _load(hint, name, flags, params_file) for name, hint in sections.items()}
+        if devices is not None:
+            first, *inner = devices.split(".")
+            section = functools.reduce(getattr, inner, loaded[first])
+            count = processes_to_start(devices, section, shares=bool(groups))
+            if count > 1 and arguments is None:
+                _work_together(count)
+                return
         stage(**flags, **loaded, **{name: started_group() for name in groups})
+
+
+def processes_to_start(key: str, section: Any, *, shares: bool) -> int:
+    """Say how many processes of this command are to be started here; 1 is this one alone.
+
+    Args:
+        key: The section's place in the params file.
+        section: Has `devices`, `accelerator`, and `nodes` where a training may use several
+            machines.
+        shares: Whether a `ProcessGroup` shares the work; a training looks itself whether what was
+            started fits.
+
+    Raises:
+        ParamsError: Others were started than the params say, or several machines are to train,
+            and the others are not known here.
+    """
+    started = os.environ.get("WORLD_SIZE")
+    if started is not None:
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", started))
+        if shares and section.devices not in ("auto", here):
+            raise ParamsError(
+                f"{here} processes were started on this machine (LOCAL_WORLD_SIZE), but "
+                f"{key}.devices is {section.devices}. Set it to what is launched or to auto, which "
+                "changes no result, or start the stage once: it starts its processes itself."
+            )
+        return 1
+    tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")  # of the `srun` that this is a task of
+    if tasks != "1":
+        if shares:
+            raise ParamsError(
+                f"srun has started {tasks} tasks, and each would do all the work. Let it start one "
+                "on each machine, and torchrun the processes (deploy/slurm/nodes.sbatch)."
+            )
+        return 1  # Fabric knows how SLURM numbers them
+    nodes = getattr(section, "nodes", 1)
+    if nodes > 1:
+        raise ParamsError(
+            f"{key}.nodes is {nodes}: start the stage on each of {nodes} machines by `torchrun "
+            f"--nnodes {nodes} --nproc-per-node {section.devices}` (docs/team.md), or set it to 1 "
+            "to train on this one alone."
+        )
+    if section.devices == "auto":
+        return devices_here(section.accelerator)
+    return int(section.devices)
+
+
+def _work_together(count: int) -> None:
+    """Run this very command in several processes, and end as the first of them that failed."""
+    code, words = run_together([sys.executable, *sys.orig_argv[1:]], count)
+    sys.stderr.write(words)
+    if code:
+        sys.exit(code)
 
 
 def _require_one_process(name: str) -> None:
@@ -157,16 +228,22 @@ def exit_codes() -> Iterator[None]:
     try:
         yield
     except PasamError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(error.exit_code)
+        _end_with(error.exit_code, error)
     except Terminated:
         sys.exit(TERMINATED)
     except Exception as error:  # noqa: BLE001  (no traceback reaches a person)
         known = in_words(error)
-        sys.stderr.write(f"error: {own_fault(error) if known is None else known}\n")
-        sys.exit(OWN_FAULT if known is None else known.exit_code)
+        code = OWN_FAULT if known is None else known.exit_code
+        _end_with(code, own_fault(error) if known is None else known)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _end_with(code: int, error: object) -> None:
+    line = f"error: {error}\n"
+    if not leave_word(code, line):
+        sys.stderr.write(line)
+    sys.exit(code)
 
 
 @contextmanager
@@ -174,21 +251,25 @@ def ended_with_dvc(pause: float = 1.0) -> Iterator[None]:
     """Stop this process as SIGTERM does, once the DVC that started it is gone.
 
     A `dvc repro` that was killed leaves its stage behind, and the next one's training would write
-    into the same folder of saved states beside it.
+    into the same folder of saved states beside it. One of several processes ends with the one that
+    has started them, at the latest when its grace is over.
 
     Args:
         pause: Seconds between two looks.
     """
-    dvc = next((each for each in psutil.Process().parents() if _is_dvc(each)), None)
-    if dvc is None:  # a person started the stage alone
+    own, together = psutil.Process(), LAST_WORD in os.environ
+    starter = own.parent() if together else next(filter(_is_dvc, own.parents()), None)
+    if starter is None:  # a person started the stage alone
         yield
         return
     done = threading.Event()
 
     def look() -> None:
         while not done.wait(pause):
-            if not dvc.is_running() or dvc.status() == psutil.STATUS_ZOMBIE:
+            if not starter.is_running() or starter.status() == psutil.STATUS_ZOMBIE:
                 os.kill(os.getpid(), signal.SIGTERM)
+                if together and not done.wait(GRACE):  # it waits for others, in no Python
+                    os.kill(os.getpid(), signal.SIGKILL)
                 return
 
     watcher = threading.Thread(target=look, daemon=True)
@@ -209,6 +290,8 @@ def _is_dvc(process: psutil.Process) -> bool:
 
 
 def _raise_terminated(number: int, frame: types.FrameType | None) -> None:
+    if LAST_WORD in os.environ:  # one of several processes hears of one end from several sides
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated
 
 

@@ -3,15 +3,16 @@
 torchrun --nproc-per-node 2 tests/one_of_many.py train FOLDER TRAINS NODES DEVICES DIE_IN_EPOCH
 torchrun --nproc-per-node 2 tests/one_of_many.py resume FOLDER TRIES
 torchrun --nproc-per-node 2 tests/one_of_many.py stages FOLDER STAGES
+python tests/one_of_many.py command FOLDER MODULE ARGUMENTS
 """
 
 from __future__ import annotations
 
 import json
 import os
+import runpy
 import sys
 import time
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ from pasam.training.fit import fit, launch
 from pasam.training.learner import Trainee
 from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.training.samples import Batch, box_prompts
-from pipelines.stage_runner import run
 
 STEPS = 3
 EPOCHS = 12
@@ -141,14 +141,21 @@ def resume(folder: Path, tries: str) -> None:
 
 def stages(folder: Path, commands: str) -> None:
     """Run stages of a small world one after the other: a list of module and arguments each."""
+    for module, *arguments in json.loads(commands):
+        command(folder, module, *arguments)
+        torch.distributed.barrier()  # as torchrun ends when all have: the first one writes last
+
+
+def command(folder: Path, module: str, *arguments: str) -> None:
+    """Be the command of a stage of a small world."""
     os.chdir(folder)
     pasam.models.build.build_base = small_base
-    for module, *arguments in json.loads(commands):
-        name = module.rpartition(".")[2]
-        run(getattr(import_module(module), name), arguments, trains=name in ("train", "repeat"))
-        torch.distributed.barrier()  # as torchrun ends when all have: the first one writes last
+    sys.argv[1:] = arguments
+    runpy.run_module(module, run_name="__main__")
 
 
 if __name__ == "__main__":
     what, place, *others = sys.argv[1:]
-    {"train": train, "resume": resume, "stages": stages}[what](Path(place), *others)
+    {"train": train, "resume": resume, "stages": stages, "command": command}[what](
+        Path(place), *others
+    )

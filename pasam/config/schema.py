@@ -14,6 +14,7 @@ from pydantic import model_validator
 
 from pasam.config.section import (
     Count,
+    Devices,
     Fraction,
     Level,
     Listed,
@@ -200,6 +201,9 @@ class EmbedParams(Section):
     batch_size: Count
     accelerator: Accelerator
     """Where the encoder runs."""
+    devices: Devices
+    """Processes on each machine, each with a GPU of its own where there are any; `auto` is one for
+    each GPU that there is. Has no influence on the results."""
 
 
 class TrainParams(Section):
@@ -423,6 +427,8 @@ class EvaluateParams(Section):
     """Prompts per decoder call; has no influence on the results."""
     accelerator: Accelerator
     """Where models run; the last bits of a result are the CPU's or the GPU's own."""
+    devices: Devices
+    """Processes that share a measurement, as `embed.devices`."""
     boundary_fraction: Level
     """Width of the boundary band as a fraction of the image diagonal."""
 

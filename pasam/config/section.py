@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -73,6 +73,12 @@ def _paired(value: object) -> object:
     raise PydanticCustomError("expected", "a list of 2")
 
 
+def _devices(value: object) -> object:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise PydanticCustomError("expected", "1 or more, or auto")
+
+
 def within(holds: Callable[[Any], bool], expected: str) -> AfterValidator:
     """Annotate a value that is refused, in these words, unless something holds of it."""
 
@@ -99,6 +105,7 @@ Listed = Annotated[tuple[T, ...], BeforeValidator(_listed)]
 Pair = Annotated[tuple[T, T], BeforeValidator(_paired)]
 Natural = Annotated[int, within(lambda value: value >= 0, "0 or more")]
 Count = Annotated[int, within(lambda value: value >= 1, "1 or more")]
+Devices = Annotated[int | Literal["auto"], BeforeValidator(_devices)]
 Positive = Annotated[float, within(lambda value: value > 0, "more than 0")]
 NotNegative = Annotated[float, within(lambda value: value >= 0, "0 or more")]
 Fraction = Annotated[float, within(lambda value: 0 <= value <= 1, "a fraction, 0 to 1")]

@@ -78,7 +78,7 @@ def choose_device(
         if local_rank >= gpus:
             raise ParamsError(
                 f"process {local_rank + 1} of this machine finds {gpus} GPUs ({key}: {name}); "
-                f"start one for each: torchrun --nproc-per-node {gpus}, or set {key} to cpu."
+                f"set devices, beside it, to {gpus} or auto, or set {key} to cpu."
             )
         return torch.device("cuda", local_rank)
     if name == "auto":

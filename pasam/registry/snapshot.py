@@ -35,7 +35,7 @@ EVALUATOR = (
     "pasam/evaluation", "pasam/inference", "pasam/masks", "pasam/models", "pasam/training",
 )  # fmt: skip
 """Code that decides a score, from the image on; a change of it makes scores incomparable."""
-WHICH = ("models", "baselines", "benchmarks", "batch_size")
+WHICH = ("models", "baselines", "benchmarks", "batch_size", "devices")
 """Settings of `evaluate` that say what is measured, and not how."""
 
 UNKNOWN = "unknown"

@@ -44,12 +44,15 @@ from pasam.training.samples import Batch, MakeBatches, Sampling, batches_by_epoc
 from pasam.workers import ProcessGroup, count_progress, loading_processes
 
 
-def launch(params: TrainParams | PhotographParams, *, nodes: int = 1) -> Fabric:
+def launch(
+    params: TrainParams | PhotographParams, *, nodes: int = 1, section: str = "train"
+) -> Fabric:
     """Start the training's processes on the devices that the params name.
 
     Args:
         params: Device, number of processes on each machine, precision.
         nodes: Machines; on each of them the same command is started, by `torchrun` or SLURM.
+        section: Where the params stand, for the message.
 
     Raises:
         ParamsError: More or fewer processes were started than the params speak of: each of two
@@ -59,9 +62,10 @@ def launch(params: TrainParams | PhotographParams, *, nodes: int = 1) -> Fabric:
     started = int(os.environ.get("WORLD_SIZE", world))
     if started != world:
         raise ParamsError(
-            f"{started} processes were started (WORLD_SIZE), but train.devices {params.devices} on "
-            f"train.nodes {nodes} are {world}. Set both to what is launched, for example "
-            "`torchrun --nnodes <train.nodes> --nproc-per-node <train.devices>`."
+            f"{started} processes were started (WORLD_SIZE), but {section}.devices "
+            f"{params.devices} on {section}.nodes {nodes} are {world}. Set both to what is "
+            "launched, for example "
+            f"`torchrun --nnodes <{section}.nodes> --nproc-per-node <{section}.devices>`."
         )
     with warnings.catch_warnings():
         # Wherever `srun` is installed Fabric advises to use it, in every training's output.
@@ -343,8 +347,10 @@ def train_variant(
     origin = file_digest(checkpoint)
 
     def kept(name: str, variant: VariantParams) -> Checkpointer:
-        shared = train.model_dump(exclude={"workers", "together"})  # no result depends on these
-        params = [embed.model_dump(), shared, variant.model_dump(), base.encoder_precision]
+        # No result depends on what is left out.
+        shared = train.model_dump(exclude={"workers", "together"})
+        views = embed.model_dump(exclude={"devices"})
+        params = [views, shared, variant.model_dump(), base.encoder_precision]
         key = state_key(manifest=manifest, origin=store / "origin.json", params=params, base=origin)
         return Checkpointer(resume, f"{name}-{key}")
 
@@ -379,7 +385,6 @@ def train_variant(
     return Trained(
         segmenter=own.segmenter, base=origin, frozen=before,
         trained_on=tuple(sorted(set(frame.loc[frame["split"] == "train", "dataset"]))),
-        history=sink.rows,
-        checkpointer=own.checkpointer,
+        history=sink.rows, checkpointer=own.checkpointer,
         group=ProcessGroup(fabric.global_rank, fabric.world_size, fabric.local_rank),
     )  # fmt: skip

@@ -109,7 +109,7 @@ class _PhotographTraining:
     def __init__(self, model: Clickable, params: PhotographParams, phase: int) -> None:
         self.params = params
         self.side = model.base.side
-        self.fabric = launch(params)
+        self.fabric = launch(params, section="pretrain.photographs")
         self.total = sum(phase.steps for phase in params.phases)
         self.done = 0
         self.sums: dict[str, Tensor] = {}

@@ -44,4 +44,4 @@ def ablate(
 
 
 if __name__ == "__main__":
-    run(ablate, trains=True)
+    run(ablate, devices="train")

@@ -30,7 +30,7 @@ def embed(
         if split == "train"
         else benchmark_tasks(frame)
     )
-    origin = {**made_by(base), "split": split, **embed.model_dump()}
+    origin = {**made_by(base), "split": split, **embed.model_dump(exclude={"devices"})}
     if split == "train" and embed.views == 0:
         if not group.rank:
             write_empty_store(store, origin)
@@ -45,4 +45,4 @@ def embed(
 
 
 if __name__ == "__main__":
-    run(embed)
+    run(embed, devices="embed")

@@ -66,4 +66,4 @@ def evaluate(
 
 
 if __name__ == "__main__":
-    run(evaluate)
+    run(evaluate, devices="evaluate")

@@ -51,4 +51,4 @@ def instances(
 
 
 if __name__ == "__main__":
-    run(instances)
+    run(instances, devices="evaluate")

@@ -102,4 +102,4 @@ def _write_halves(path: Path, weights: Mapping[str, Tensor]) -> None:
 
 
 if __name__ == "__main__":
-    run(pretrain, trains=True)
+    run(pretrain, devices="pretrain.photographs")

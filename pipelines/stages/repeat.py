@@ -59,4 +59,4 @@ def repeat(
 
 
 if __name__ == "__main__":
-    run(repeat, trains=True)
+    run(repeat, devices="train")

@@ -45,4 +45,4 @@ def robustness(
 
 
 if __name__ == "__main__":
-    run(robustness)
+    run(robustness, devices="evaluate")

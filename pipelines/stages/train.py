@@ -39,4 +39,4 @@ def train(
 
 
 if __name__ == "__main__":
-    run(train, trains=True)
+    run(train, devices="train")

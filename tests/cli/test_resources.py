@@ -58,10 +58,9 @@ def purpose(content, *benchmarks, development=()):
         baselines=(),
         benchmarks=benchmarks,
         development=development,
-        batch_size=1,
-        accelerator="cpu",
+        batch_size=1, accelerator="cpu", devices=1,
         boundary_fraction=0.02,
-    )
+    )  # fmt: skip
     return check_purpose(evaluate, content)
 
 

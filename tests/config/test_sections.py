@@ -138,6 +138,14 @@ def test_what_must_be_there_is_one_or_more(key, refused):
     assert "expected 1 or more." in refused(key, 0)
 
 
+@pytest.mark.parametrize("key", ["embed.devices", "evaluate.devices"])
+def test_processes_are_a_number_or_as_many_as_there_are_gpus(key, refused, accepted):
+    for value in (0, True, 1.5, "all"):
+        assert refused(key, value) == f"{key} is {value!r}, expected 1 or more, or auto."
+    accepted(key, 8)
+    accepted(key, "auto")
+
+
 @pytest.mark.parametrize("key", AT_LEAST_ZERO)
 def test_what_may_be_left_out_is_zero_or_more(key, refused, accepted):
     assert re.fullmatch(rf"{re.escape(key)} is -1(\.0)?, expected 0 or more\.", refused(key, -1))

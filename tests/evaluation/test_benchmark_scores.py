@@ -218,7 +218,7 @@ def test_an_unknown_benchmark_is_named_beside_the_known_ones(manifest):
 def test_all_benchmarks_are_scored_in_their_order(segmenter, store, benchmarks):
     params = EvaluateParams(
         models=("pa_sam",), baselines=(), benchmarks=("other", "mine"), development=(),
-        batch_size=3, accelerator="cpu", boundary_fraction=FRACTION,
+        batch_size=3, accelerator="cpu", devices=1, boundary_fraction=FRACTION,
     )  # fmt: skip
     segmenter.train()
     found = evaluate_benchmarks(ModelEntry("pa_sam", 5, segmenter), store, benchmarks, params)
@@ -241,7 +241,7 @@ def test_every_choice_of_the_params_reaches_every_benchmark(benchmarks, monkeypa
     monkeypatch.setattr(protocol, "evaluate_benchmark", measured)
     params = EvaluateParams(
         models=("pa_sam",), baselines=(), benchmarks=("mine", "other"), development=(),
-        batch_size=3, accelerator="cpu", boundary_fraction=0.07,
+        batch_size=3, accelerator="cpu", devices=1, boundary_fraction=0.07,
     )  # fmt: skip
     group = ProcessGroup(1, 4)
     passed = {"batch_size": 3, "boundary_fraction": 0.07, "group": group}

@@ -29,9 +29,11 @@ from pasam.workers import (
     ProcessGroup,
     byte_progress,
     count_progress,
+    devices_here,
     loading_processes,
     parallel_map,
     progress_bar,
+    run_together,
     started_group,
     threads_ahead,
 )
@@ -405,3 +407,107 @@ def test_processes_that_may_train_wait_a_day_for_the_slowest_share(monkeypatch, 
     monkeypatch.setitem(sys.modules, "torch.distributed", fake)
     assert workers._gloo.__wrapped__() == ("own" if trains else "world")
     assert asked == [("more" if trains else "all", "gloo", timedelta(days=1))]
+
+
+def test_auto_is_one_process_for_each_gpu_and_one_where_none_is_used(monkeypatch):
+    cuda = types.SimpleNamespace(device_count=lambda: 3)
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=cuda))
+    assert [devices_here(name) for name in ("cpu", "auto", "gpu")] == [1, 3, 3]
+    cuda.device_count = lambda: 0
+    assert devices_here("auto") == 1
+
+
+START = """
+import os, signal, sys, time
+from pathlib import Path
+rank, folder = int(os.environ["RANK"]), Path(FOLDER)
+def say(what):
+    Path(folder, str(rank)).write_text(str(what))
+def wait_for(count):
+    while len(os.listdir(folder)) < count:
+        time.sleep(0.01)
+def end(code, line):
+    from pasam.workers import leave_word
+    assert leave_word(code, line)
+    sys.exit(code)
+"""
+PLACE = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR")
+
+
+def one_of_several(folder, code):
+    """A command that runs this code with a few words more: `say`, `wait_for`, `end`."""
+    return [sys.executable, "-c", START.replace("FOLDER", repr(str(folder))) + code]
+
+
+def said(folder):
+    return [path.read_text() for path in sorted(folder.iterdir())]
+
+
+def test_each_of_several_processes_knows_its_place_and_the_first_one_speaks(tmp_path, capfd):
+    code = f"say([os.environ[name] for name in {PLACE}]); print('Hello from', rank)"
+    assert run_together(one_of_several(tmp_path, code), 2) == (0, "")
+    assert said(tmp_path) == [str([r, r, "2", "2", "127.0.0.1"]) for r in "01"]
+    assert capfd.readouterr().out == "Hello from 0\n"
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "line"),
+    [
+        (r"end(2, 'error: bad\n')", 2, "error: bad\n"),
+        ("print('what a mess', file=sys.stderr); sys.exit(3)", 3, "what a mess\n"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 137, "error: process 2 of 3 was ended by SIGKILL"),
+    ],
+)
+def test_where_one_of_several_processes_fails_the_others_end_and_its_error_is_told_once(
+    fails, code, line, tmp_path
+):
+    work = f"""
+signal.signal(signal.SIGTERM, lambda *_: (say("ended"), end(5, "it has lost another")))
+if rank == 1:
+    wait_for(2)
+    {fails}
+say("here")
+time.sleep(60)
+"""
+    found, words = run_together(one_of_several(tmp_path, work), 3)
+    assert (found, words.startswith(line), words.count("\n")) == (code, True, 1)
+    assert said(tmp_path) == ["ended", "ended"]
+
+
+def test_a_process_that_does_not_hear_is_killed_after_the_grace(tmp_path):
+    work = """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if rank == 1:
+    wait_for(1)
+    sys.exit(4)
+say(os.getpid())
+time.sleep(60)
+"""
+    assert run_together(one_of_several(tmp_path, work), 2, grace=0.05) == (4, "")
+    (pid,) = said(tmp_path)
+    assert not psutil.pid_exists(int(pid))
+
+
+def test_ctrl_c_ends_all_processes_each_of_which_hears_of_it_once(tmp_path):
+    work = """
+signal.signal(signal.SIGTERM, lambda *_: (say("ended"), sys.exit(0)))
+say("here")
+if rank == 0:
+    wait_for(2)
+    os.killpg(0, signal.SIGINT)  # as a terminal does
+time.sleep(60)
+"""
+    starter = f"""
+import sys
+from pasam.workers import run_together
+try:
+    run_together({one_of_several(tmp_path, work)}, 2)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", starter], start_new_session=True, check=False, timeout=60,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+    assert said(tmp_path) == ["ended", "ended"]

@@ -156,7 +156,7 @@ def test_several_processes_are_refused_where_each_would_do_all_the_work(
 ):
     ran = []
 
-    def score(model: str) -> None:
+    def score(model: str, train: TrainParams) -> None:
         ran.append(model)
 
     monkeypatch.setenv("WORLD_SIZE", "4")
@@ -166,16 +166,10 @@ def test_several_processes_are_refused_where_each_would_do_all_the_work(
     (line,) = capsys.readouterr().err.splitlines()
     assert "4 processes were started (WORLD_SIZE), and stage score runs in one" in line
     assert ran == []
-    run(score, ["--model", "sam", *params_file], trains=True)
+    run(score, ["--model", "sam", *params_file], devices="train")
     monkeypatch.setenv("WORLD_SIZE", "1")
     run(score, ["--model", "hq_sam", *params_file])
     assert ran == ["sam", "hq_sam"]
-
-
-def test_stages_that_train_and_no_others_may_be_started_by_torchrun(root):
-    files = (root / "pipelines" / "stages").glob("[a-z]*.py")
-    trains = {path.stem for path in files if "trains=True" in path.read_text(encoding="utf-8")}
-    assert trains == {"train", "repeat", "ablate", "pretrain"}
 
 
 def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_a_file(capsys):

@@ -362,7 +362,7 @@ def test_a_commit_may_know_of_stages_that_are_no_more():
 
 CODE = ("evaluation", "inference", "masks", "models", "training")
 HOW = {"boundary_fraction": 0.02, "accelerator": "cpu", "development": ["d"]}
-WHAT = {"models": ["m"], "baselines": ["b"], "benchmarks": ["x"], "batch_size": 1}
+WHAT = {"models": ["m"], "baselines": ["b"], "benchmarks": ["x"], "batch_size": 1, "devices": 1}
 
 
 def measured_with(kind="evaluate", code=(), **changes):
@@ -384,7 +384,8 @@ def test_scores_compare_as_long_as_the_code_from_the_image_on_and_the_way_of_mea
         assert measured_with(**{name: other}) != before, name
     assert measured_with(code=["data", "reporting", "cli"]) == before
     for name, other in (
-        ("models", ["n"]), ("baselines", []), ("benchmarks", ["y"]), ("batch_size", 2)
+        ("models", ["n"]), ("baselines", []), ("benchmarks", ["y"]), ("batch_size", 2),
+        ("devices", 8),
     ):  # fmt: skip
         assert measured_with(**{name: other}) == before, name
     assert measured_with(kind="baseline") == "unknown"

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from one_of_many import BEGAN, EPOCHS
 
+from pasam.config.schema import TrainParams
+from pasam.errors import DataError, ParamsError
 from pasam.models.checkpoint import read_weights
+from pipelines.stage_runner import processes_to_start, run
 
-pytestmark = pytest.mark.slow  # each process imports torch anew
+slow = pytest.mark.slow  # each process imports torch anew
 
 TESTS = Path(__file__).parents[1]
 NEVER = -1
@@ -36,6 +42,15 @@ def start(arguments, *, nodes=1, devices=2, port=0):
         [sys.executable, "-m", *launcher, str(TESTS / "one_of_many.py"), *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def command(folder, module, *arguments):
+    """Start a stage as a person does, in a small world."""
+    return subprocess.Popen(
+        [sys.executable, str(TESTS / "one_of_many.py"), "command", folder, module, *arguments],
+        env={**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
 
 
@@ -90,17 +105,20 @@ def whole(tmp_path_factory):
     return folder, train(folder)
 
 
+@slow
 @pytest.mark.parametrize("trains", ["decoder", "everything"])
 def test_a_decoder_of_which_a_part_has_no_loss_trains_in_two_processes(trains, tmp_path):
     first, second = train(tmp_path, trains=trains)
     assert first == second
 
 
+@slow
 def test_two_machines_of_one_process_train_as_one_of_two(whole, tmp_path):
     _, expected = whole
     assert train(tmp_path, nodes=2, devices=1) == expected
 
 
+@slow
 def test_processes_that_were_killed_go_on_together_to_the_same_weights(whole, tmp_path):
     folder, expected = whole
     (killed,) = start_all(training(tmp_path, die_in=1))
@@ -112,6 +130,7 @@ def test_processes_that_were_killed_go_on_together_to_the_same_weights(whole, tm
     assert (tmp_path / history).read_bytes() == (folder / history).read_bytes()
 
 
+@slow
 def test_two_machines_of_two_killed_at_ten_random_moments_end_with_the_same_weights(tmp_path):
     where = {"nodes": 2, "devices": 2}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -137,20 +156,125 @@ def test_two_machines_of_two_killed_at_ten_random_moments_end_with_the_same_weig
     assert (killed / "history.jsonl").read_bytes() == (whole / "history.jsonl").read_bytes()
 
 
+@slow
 def test_processes_that_resume_together_two_hundred_times_never_raise(tmp_path):
     finish(start_all(["resume", tmp_path, 200]))
     first, second = (path.read_text() for path in sorted(tmp_path.glob("weights-*")))
     assert first == second
 
 
+TORCHRUN = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+SRUN = {"SLURM_STEP_NUM_TASKS": "4"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "nodes", "shares", "around", "expected"),
+    [
+        (1, 1, True, {}, 1),
+        (8, 1, True, {}, 8),
+        ("auto", 1, True, {}, 3),
+        (8, 1, False, {"SLURM_STEP_NUM_TASKS": "1"}, 8),
+        (2, 1, True, TORCHRUN, 1),
+        ("auto", 1, True, TORCHRUN, 1),
+        (4, 1, True, {"WORLD_SIZE": "4"}, 1),
+        (1, 1, False, TORCHRUN, 1),
+        (2, 3, False, TORCHRUN, 1),
+        (2, 1, False, SRUN, 1),
+        (1, 1, True, TORCHRUN, r"2 processes .*\(LOCAL_WORLD_SIZE\), but part.devices is 1\. Set"),
+        (8, 1, True, {"WORLD_SIZE": "1"}, "1 processes .* but part.devices is 8"),
+        (8, 1, True, SRUN, "srun has started 4 tasks"),
+        (4, 2, False, {}, "part.nodes is 2: .* `torchrun --nnodes 2 --nproc-per-node 4`"),
+    ],
+)
+def test_as_many_processes_are_started_as_the_params_say_unless_others_have_done_so(
+    devices, nodes, shares, around, expected, monkeypatch
+):
+    for name in (*TORCHRUN, *SRUN):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in around.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("pipelines.stage_runner.devices_here", {"gpu": 3}.__getitem__)
+    section = SimpleNamespace(devices=devices, nodes=nodes, accelerator="gpu")
+    if isinstance(expected, int):
+        assert processes_to_start("part", section, shares=shares) == expected
+        return
+    with pytest.raises(ParamsError, match=expected):
+        processes_to_start("part", section, shares=shares)
+
+
+def test_each_stage_of_several_processes_says_where_their_number_stands(root):
+    found = {}
+    for path in (root / "pipelines" / "stages").glob("[a-z]*.py"):
+        last = path.read_text(encoding="utf-8").splitlines()[-1]
+        (found[path.stem],) = re.findall(r"^    run\(\w+(?:, devices=\"([a-z.]+)\")?\)$", last)
+    by_section = {
+        "": "prepare validate prepare_instances report baseline develop", "embed": "embed",
+        "pretrain.photographs": "pretrain", "train": "train repeat ablate",
+        "evaluate": "evaluate instances robustness",
+    }  # fmt: skip
+    assert found == {name: key for key, names in by_section.items() for name in names.split()}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_command_is_started_as_often_as_its_section_says_and_ends_as_they_do(
+    count, capsys, root, monkeypatch
+):
+    ran, started = [], []
+
+    def fit(model: str, train: TrainParams) -> None:
+        ran.append(model)
+
+    monkeypatch.setattr("pipelines.stage_runner.processes_to_start", lambda *_, **__: count)
+    monkeypatch.setattr(
+        "pipelines.stage_runner.run_together",
+        lambda command, number: started.append((command, number)) or (4, "error: so it is\n"),
+    )
+    words = ["--model", "m", "--params-file", str(root / "params" / "default.yaml")]
+    monkeypatch.setattr(sys, "argv", ["fit", *words])
+    monkeypatch.setattr(sys, "orig_argv", ["python3", "-X", "dev", "-m", "fit", *words])
+    run(fit, words, devices="train")  # no command: somebody calls it
+    assert (ran, started) == (["m"], [])
+    if count == 1:
+        run(fit, devices="train")
+        assert (ran, started) == (["m", "m"], [])
+        return
+    with pytest.raises(SystemExit) as ended:
+        run(fit, devices="train")
+    assert (ended.value.code, capsys.readouterr().err) == (4, "error: so it is\n")
+    assert started == [([sys.executable, "-X", "dev", "-m", "fit", *words], 3)]
+    assert ran == ["m"]
+
+
+def test_one_of_several_processes_leaves_its_last_word_to_the_one_that_has_started_it(
+    capsys, tmp_path, monkeypatch
+):
+    def stage(flag: str) -> None:
+        raise DataError(flag)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("PASAM_LAST_WORD", str(tmp_path / "word"))
+    try:
+        for flag in ("bad", "lost the other"):
+            with pytest.raises(SystemExit) as ended:
+                run(stage, ["--flag", flag])
+            assert ended.value.code == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (tmp_path / "word").read_text() == "2 error: bad\n"
+    assert capsys.readouterr().err == ""
+
+
 SHARED = ("embed@train", "embed@val", "evaluate@pa_sam", "instances", "robustness")
 TRAINED = ("train@pa_sam", "repeat@pa_sam")
 
 
+@slow
 def test_two_machines_of_two_embed_evaluate_and_train_as_one_process(world, tmp_path):
     alone, many = (world.copy(tmp_path / name) for name in ("alone", "many"))
     alone.change("train", batch_size=1, accumulate=4)
     many.change("train", batch_size=1, nodes=2, devices=2)
+    many.change("embed", devices=2)
+    many.change("evaluate", devices="auto")
     for name in TRAINED:
         alone.run(name)
         many.remove_outs(name)
@@ -178,6 +302,7 @@ def test_two_machines_of_two_embed_evaluate_and_train_as_one_process(world, tmp_
         assert json.loads(one) == pytest.approx(json.loads(other), rel=1e-4)
 
 
+@slow
 def test_processes_train_two_models_on_the_same_passes_as_each_alone(world, tmp_path):
     names = ("train@hq_sam", "train@pa_sam")
     found = {}
@@ -192,3 +317,62 @@ def test_processes_train_two_models_on_the_same_passes_as_each_alone(world, tmp_
         finish(start_all(["stages", own.folder, json.dumps(commands)]))
         found[folder] = [own.contents(name) for name in names]
     assert found["together"] == found["apart"]
+
+
+@slow
+def test_stages_start_their_processes_themselves_and_write_what_one_process_writes(world, tmp_path):
+    alone, many = (world.copy(tmp_path / name) for name in ("alone", "many"))
+    alone.change("train", batch_size=1, accumulate=2)
+    many.change("train", batch_size=1, devices=2)
+    many.change("embed", devices=3)
+    many.change("evaluate", devices=2)
+    for name in ("embed@val", "evaluate@pa_sam"):
+        many.remove_outs(name)
+        stage = many.stages[name]
+        finish([command(many.folder, stage.module, *stage.arguments)])
+        assert many.contents(name) == world.contents(name), name
+    alone.run("train@pa_sam")
+    stage = many.stages["train@pa_sam"]
+    finish([command(many.folder, stage.module, *stage.arguments)])
+    histories = [one.path("reports/history/pa_sam.jsonl").read_text() for one in (many, alone)]
+    for one, other in zip(*(text.splitlines() for text in histories), strict=True):
+        assert json.loads(one) == pytest.approx(json.loads(other), rel=1e-4)
+
+
+@slow
+def test_what_all_processes_refuse_is_one_line_and_its_code(world, tmp_path):
+    many = world.copy(tmp_path / "many")
+    many.change("evaluate", devices=2)
+    stage = many.stages["evaluate@pa_sam"]
+    (many.path("data/adapters/pa_sam.safetensors")).unlink()
+    ended = command(many.folder, stage.module, *stage.arguments)
+    said, _ = ended.communicate(timeout=300)
+    assert ended.returncode == 2
+    (line,) = said.splitlines()
+    assert line.startswith("error: ")
+    assert "pa_sam.safetensors" in line
+
+
+@slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_outlives_the_one_that_has_started_them(number, world, tmp_path):
+    many = world.copy(tmp_path / "many")
+    many.change("train", devices=2)
+    many.change("models.pa_sam", epochs=10_000)
+    stage = many.stages["train@pa_sam"]
+    starter = command(many.folder, stage.module, *stage.arguments)
+    history = many.path("reports/history/pa_sam.jsonl")
+    history.unlink()
+    while not history.exists():
+        assert starter.poll() is None, starter.communicate()[0]
+        time.sleep(0.05)
+    started = psutil.Process(starter.pid).children(recursive=True)
+    assert len(started) >= 2
+    if number == signal.SIGINT:
+        os.killpg(starter.pid, number)  # as a terminal does
+    else:
+        starter.kill()
+    said, _ = starter.communicate(timeout=60)
+    _, left = psutil.wait_procs(started, timeout=30)
+    assert (left, "rror" in said) == ([], False), said
+    assert starter.returncode == (130 if number == signal.SIGINT else -number)

@@ -253,8 +253,8 @@ def test_evaluation_prompts_with_boxes_in_their_order():
     assert group.points is group.point_labels is group.masks is None
 
 
-PACKED = EmbedParams(views=2, jitter=(0.9, 1.0), seed=3, batch_size=4, accelerator="cpu")
-FRESH = EmbedParams(views=0, jitter=(0.9, 1.0), seed=3, batch_size=4, accelerator="cpu")
+PACKED = EmbedParams(views=2, jitter=(0.9, 1.0), seed=3, batch_size=4, accelerator="cpu", devices=1)
+FRESH = PACKED.replaced(views=0)
 
 
 def sampling(batch_size=4, world=1):

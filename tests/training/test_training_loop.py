@@ -562,8 +562,8 @@ def test_a_machine_with_slurms_commands_gets_no_advice_about_them(tmp_path, monk
 
 def test_a_launch_whose_processes_do_not_fit_the_params_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ParamsError, match=r"2 processes .* train.devices 1 on train.nodes 1 are 1"):
-        launch(PARAMS)
+    with pytest.raises(ParamsError, match=r"2 .* own.devices 1 on own.nodes 1 are 1.*<own.nodes>"):
+        launch(PARAMS, section="own")
 
 
 def test_devices_machines_and_precision_of_the_params_are_those_that_are_launched(monkeypatch):

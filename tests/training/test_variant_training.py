@@ -29,7 +29,7 @@ TRAIN = TrainParams(
     precision="32-true", workers=0, accumulate=1, cross_entropy="image", outline=0.0,
     compile=False, together=[], deterministic=False,
 )  # fmt: skip
-EMBED = EmbedParams(views=1, jitter=(0.9, 1.0), seed=3, batch_size=4, accelerator="cpu")
+EMBED = EmbedParams(views=1, jitter=(0.9, 1.0), seed=3, batch_size=4, accelerator="cpu", devices=1)
 NOTHING = {
     "adapter_dense": False, "adapter_sparse": False, "adapter_tokens": False,
     "mining_method": "none",
