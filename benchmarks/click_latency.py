@@ -22,7 +22,7 @@ import httpx
 import numpy as np
 from serving_load import started
 
-from pasam.serving.examples import example
+from pasam.serving.web_app import example
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

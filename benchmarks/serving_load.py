@@ -28,7 +28,7 @@ import httpx
 import numpy as np
 import psutil
 
-from pasam.serving.examples import example
+from pasam.serving.web_app import example
 
 START = "from pasam.cli.app import app; app()"
 

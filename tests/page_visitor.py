@@ -13,7 +13,8 @@ import numpy as np
 import uvicorn
 
 from pasam.masks.run_lengths import decode
-from pasam.serving.web_app import address_of, create_app, listen
+from pasam.serving.server import address_of, listen
+from pasam.serving.web_app import create_app
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 

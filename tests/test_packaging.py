@@ -49,7 +49,7 @@ def test_the_service_starts_with_what_its_image_has(root):
     )
     code = (
         "import pasam.cli.serve, pasam.registry.load, pasam.registry.version_files\n"
-        "import pasam.serving.web_app, pasam.serving.last_good\n"
+        "import pasam.serving.web_app, pasam.serving.server, pasam.serving.last_good\n"
         "print('imported')"
     )
     done = subprocess.run(

@@ -86,8 +86,8 @@ def serve(
     """
     from pasam.serving.limits import MEGA, Limits
     from pasam.serving.request_guard import read_token
+    from pasam.serving.server import is_loopback
     from pasam.serving.service import Settings
-    from pasam.serving.web_app import is_loopback
 
     limits = Limits(
         upload_bytes=max_upload_mb * MEGA, pixels=max_megapixels * MEGA, prompts=max_prompts,
@@ -154,8 +154,8 @@ def offered_models(
     """
     from pasam.inference.model_files import find_model, open_model
     from pasam.serving.last_good import LastGood, folder_of
+    from pasam.serving.server import release_memory_soon
     from pasam.serving.service import ModelPool, RegisteredVersions, available
-    from pasam.serving.web_app import release_memory_soon
 
     release_memory_soon()
     base = options.fetched_base(base)
@@ -188,7 +188,8 @@ def _run(
     offered: ModelPool, settings: Settings, *, host: str, port: int, browser: bool, as_json: bool
 ) -> None:
     from pasam.inference.model_files import SEEN_WORDS
-    from pasam.serving.web_app import address_of, create_app, listen, run_server
+    from pasam.serving.server import address_of, listen, run_server
+    from pasam.serving.web_app import create_app
 
     with listen(host, port) as taken:
         address = address_of(taken)

@@ -66,11 +66,11 @@ class MaskRecord:
 
     def png(self) -> str:
         """Return the mask as a PNG of 0 and 255, in base64."""
-        return _png_base64(_grey(self.mask))
+        return _png_base64(grey(self.mask))
 
     def uncertainty_png(self) -> str | None:
         """Return the uncertainty map as a grey PNG in base64; None where there is no map."""
-        return None if self.uncertainty is None else _png_base64(_grey(self.uncertainty))
+        return None if self.uncertainty is None else _png_base64(grey(self.uncertainty))
 
 
 def records_of(answer: PredictedMasks, prompt: ImagePrompt | None = None) -> list[MaskRecord]:
@@ -138,7 +138,7 @@ def _write_each(
     named = zip((folder / f"{name}_{what}{number}.png" for number in numbers), parts, strict=True)
     written = [(path, part) for path, part in named if part is not None]
     for path, part in written:
-        write_png(path, _grey(part))
+        write_png(path, grey(part))
     return [path for path, _ in written]
 
 
@@ -183,7 +183,7 @@ def _json_prompt(prompt: ImagePrompt) -> dict[str, Any]:
     return {name: part.tolist() for name, part in parts.items() if part is not None}
 
 
-def _grey(values: NDArray[np.bool_] | NDArray[np.float32]) -> NDArray[np.uint8]:
+def grey(values: NDArray[np.bool_] | NDArray[np.float32]) -> NDArray[np.uint8]:
     """Bring a mask or a map in [0, 1] to grey values, (H, W) in 0..255."""
     if values.dtype == np.bool_:
         return values.astype(np.uint8) * np.uint8(255)

@@ -73,19 +73,7 @@ class ImageGraph(nn.Module):
 
     def forward(self, pixels: Tensor, edges: Tensor | None = None) -> tuple[Tensor, ...]:
         """Encode an image; see the class for shapes."""
-        base, decoder = self.segmenter.base, self.segmenter.decoder
-        encoded = base.encode(pixels)
-        if isinstance(decoder, HqMaskDecoder):
-            return encoded.embedding, decoder.details(encoded.embedding, encoded.early)
-        if edges is None:
-            return (encoded.embedding,)
-        normalised = base.normalise(pixels)
-        guided = torch.cat([shrunk(normalised, base.grid), edges], dim=1)
-        if isinstance(decoder, ImageAdaptedMaskDecoder):
-            return (decoder.adapted(encoded.embedding, guided),)
-        assert isinstance(decoder, PaMaskDecoder), "only adapters look at edges"
-        made: dict[str, Tensor | None] = {EMBEDDING: encoded.embedding}
-        made |= decoder.image_features(normalised, guided)
+        made = self.segmenter.look(pixels, edges=edges).parts
         return tuple(part for name in self.outputs if (part := made[name]) is not None)
 
 

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 Request = tuple[EmbeddedImage, ImagePrompt]
 
+SMALL_SIDE = 512
+"""Models of a smaller input look at small things from near unless told otherwise."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictionDetails:
@@ -130,6 +133,11 @@ class PromptedModel:
     def mask_side(self) -> int:
         """Side m of low-resolution logits and of mask prompts: four per cell of the grid."""
         return self.segmenter.base.mask_side
+
+    @property
+    def looks_from_near(self) -> bool:
+        """Whether it looks at small things from near, see `zoomed_boxes`, unless told otherwise."""
+        return self.side < SMALL_SIDE
 
     @property
     def is_adapted(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +73,22 @@ def read_prompt_file(path: Path, images: Sequence[Path]) -> PromptsByImage:
     if not entries:
         raise DataError(f"{path} holds no prompt; expected {FORMS}.")
     by_image: dict[Path, list[PromptedObject]] = {image: [] for image in images}
-    meant, drawn = _ImageNames(path, images), _MaskFiles(path.parent)
+    meant = cache(_ImageNames(path, images).meant)  # each name is looked for once
+
+    @cache  # as run lengths: as pixels, a few hundred masks would take all memory
+    def drawn(name: str) -> Rle:
+        return encode(foreground(read_mask(path.parent / name)))
+
     extras: dict[str, dict[str, Any]] = {"": {}}
     for number, content in enumerate(entries):
         entry = _checked(content, number, path)
         try:
             expect_pixels(entry.box, entry.points)
-            mask = None if entry.mask is None else drawn[entry.mask]
+            mask = None if entry.mask is None else drawn(entry.mask)
             prompt = image_prompt(
                 box=entry.box, points=entry.points, labels=entry.labels, mask=mask
             )
-            image = meant[entry.image]
+            image = meant(entry.image)
         except PasamError as error:
             error.args = (f"{path}, prompt {number}: {error!s:.600}",)
             raise error from None
@@ -121,26 +127,8 @@ def _image_of(content: object, number: int, path: Path) -> str:
     return name if isinstance(name, str) else _checked(content, number, path).image
 
 
-class _MaskFiles(dict[str, Rle]):
-    """The masks that names in a file mean, each read once.
-
-    As run lengths: as pixels, a few hundred would take all memory.
-
-    Args:
-        folder: That of the file.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._folder = folder
-
-    def __missing__(self, name: str) -> Rle:
-        mask = self[name] = encode(foreground(read_mask(self._folder / name)))
-        return mask
-
-
-class _ImageNames(dict[str, Path]):
-    """The images that names in a file mean, each looked for once.
+class _ImageNames:
+    """The images that names in a file mean.
 
     Args:
         path: The file.
@@ -148,7 +136,6 @@ class _ImageNames(dict[str, Path]):
     """
 
     def __init__(self, path: Path, images: Sequence[Path]) -> None:
-        super().__init__()
         self._folder, self._count = path.parent, len(images)
         self._whole: dict[str, list[Path]] = {}
         self._last: dict[str, list[Path]] = {}
@@ -156,7 +143,7 @@ class _ImageNames(dict[str, Path]):
             self._whole.setdefault(_plain(image.absolute()), []).append(image)
             self._last.setdefault(_plain(image.name), []).append(image)
 
-    def __missing__(self, name: str) -> Path:
+    def meant(self, name: str) -> Path:
         """Find the image that a name means.
 
         Raises:
@@ -177,7 +164,6 @@ class _ImageNames(dict[str, Path]):
             raise DataError(
                 f"the image {name!r} may be {found[0]} or {found[1]}; write its folder."
             )
-        self[name] = found[0]
         return found[0]
 
 

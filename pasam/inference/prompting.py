@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,7 @@ from pasam.inference.image_prompt import ImagePrompt, image_prompt
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import MaskRecord, record_of_object, records_of
 from pasam.inference.predictor import PromptedModel
-from pasam.inference.zoomed_boxes import (
-    can_be_zoomed,
-    looks_from_near,
-    predict_zoomed,
-)
+from pasam.inference.zoomed_boxes import can_be_zoomed, predict_zoomed
 
 OBJECT: Mapping[int, str] = {1: "object"}
 """Categories where nobody tells kinds apart."""
@@ -80,9 +76,10 @@ class Prompting(Protocol):
 class FixedPrompts:
     """The same prompts on every image, one mask each."""
 
+    categories: ClassVar[Mapping[int, str]] = OBJECT
+    upright: ClassVar[bool] = True
+
     prompts: Sequence[ImagePrompt]
-    categories: Mapping[int, str] = dataclasses.field(default_factory=lambda: OBJECT)
-    upright: bool = True
     zoom: bool | None = False
     """Look at small things from near, see `zoomed_boxes`; None: on a small base, without maps."""
 
@@ -98,10 +95,11 @@ class FixedPrompts:
 class AutomaticMasks:
     """All objects, from a grid of points."""
 
+    categories: ClassVar[Mapping[int, str]] = OBJECT
+    upright: ClassVar[bool] = True
+
     typed: Mapping[str, Any]
     """Values of `AutomaticMaskOptions` that differ from what suits the model."""
-    categories: Mapping[int, str] = dataclasses.field(default_factory=lambda: OBJECT)
-    upright: bool = True
 
     def masks(
         self, model: PromptedModel, image: ReadImage, *, uncertainty: bool,
@@ -200,7 +198,7 @@ def _masks_of_prompts(
     if zoom and (uncertainty or not all(fitting)):
         raise PromptError("zoom looks at boxes and points: no prompt may have a mask, nor a map.")
     if zoom is None:
-        zoom = looks_from_near(model) and not uncertainty
+        zoom = model.looks_from_near and not uncertainty
     near = [zoom and each for each in fitting]
     asked = list(zip(inside, near, strict=True))
     close = [prompt for prompt, from_near in asked if from_near]

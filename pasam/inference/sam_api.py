@@ -13,6 +13,7 @@ For SAM the numbers are SAM's own; an adapter answers with its one refined mask.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -119,14 +120,11 @@ class SamAutomaticMaskGenerator:
 
     def __init__(self, model: SamModel, **options: Any) -> None:
         self.model = model.prompted
-        self.options = AutomaticMaskOptions.suited_to(self.model)
         unknown = sorted(options.keys() - AutomaticMaskOptions.__dataclass_fields__.keys())
         if unknown:
             known = ", ".join(AutomaticMaskOptions.__dataclass_fields__)
             raise ParamsError(f"there is no option {unknown[0]!r}; expected some of {known}.")
-        self.options = AutomaticMaskOptions(
-            **{**{name: getattr(self.options, name) for name in self.options.__slots__}, **options}
-        )
+        self.options = dataclasses.replace(AutomaticMaskOptions.suited_to(self.model), **options)
 
     def generate(self, image: NDArray[np.uint8]) -> list[dict[str, Any]]:
         """Find all objects of an RGB image (H, W, 3): SAM's records, `segmentation` bool (H, W)."""

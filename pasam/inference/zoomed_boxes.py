@@ -38,9 +38,6 @@ round a mast shows what stands beside it."""
 WORTH_IT = 0.8
 """Windows with both sides above this share of the image are the whole image instead."""
 
-SMALL_SIDE = 512
-"""Bases of a smaller input look at boxes from near unless told otherwise."""
-
 Box = Sequence[float] | NDArray[np.floating[Any]]
 """x0, y0, x1, y1 in pixels, inclusive, (4,)."""
 Window = tuple[int, int, int, int]
@@ -71,11 +68,6 @@ def zoom_window(box: Box, shape: tuple[int, ...], *, zoom: float = ZOOMS[0]) -> 
     start = np.clip(np.rint((first + last + 1 - size) / 2), 0, limits - size).astype(int)
     (x0, y0), (x1, y1) = start.tolist(), (start + size).tolist()
     return x0, y0, x1, y1
-
-
-def looks_from_near(model: PromptedModel) -> bool:
-    """Whether boxes are looked at from near unless told otherwise: its base is small."""
-    return model.side < SMALL_SIDE
 
 
 def can_be_zoomed(prompt: ImagePrompt) -> bool:

@@ -23,6 +23,7 @@ from pasam.data.imports import SetPlaces, read_source
 from pasam.data.own_sets import Added, Options, add, split_of
 from pasam.errors import DataError
 from pasam.files import draft_folder, file_sha256, put_in_place, write_json
+from pasam.inference.mask_record import grey
 from pasam.masks.images import encode_png, foreground, read_image
 from pasam.masks.mask_files import Reading
 from pasam.registry.verdict_page import CORRECTIONS, PROVENANCE
@@ -100,9 +101,9 @@ class FeedbackStore:
             identity = secrets.token_hex(_DIGITS // 2)
             with draft_folder(self.folder / WAITING / identity, durable=True) as draft:
                 (draft / IMAGE).write_bytes(encode_png(image))
-                (draft / MASK).write_bytes(encode_png(_grey(mask)))
+                (draft / MASK).write_bytes(encode_png(grey(mask)))
                 if before is not None:
-                    (draft / BEFORE).write_bytes(encode_png(_grey(before)))
+                    (draft / BEFORE).write_bytes(encode_png(grey(before)))
                 known = {
                     "when": datetime.now(UTC).isoformat(timespec="seconds"),
                     "image_sha256": file_sha256(draft / IMAGE),
@@ -140,7 +141,7 @@ class FeedbackStore:
                 shutil.rmtree(each.folder)
         return [each.identity for each in found]
 
-    def write_set(self, own: Path, *, name: str = SET, workers: int = 1) -> Added | None:
+    def write_set(self, own: Path) -> Added | None:
         """Make the set of all accepted corrections anew, with their provenance beside it.
 
         Images are split by their content: several corrections of one image share its split, and
@@ -148,8 +149,6 @@ class FeedbackStore:
 
         Args:
             own: Folder of one's own data.
-            name: Name of the set.
-            workers: Processes.
 
         Returns:
             What was registered; None where nothing is accepted (any more) and the set is gone.
@@ -157,9 +156,9 @@ class FeedbackStore:
         Raises:
             DataError: A file was damaged, or the disk fails.
         """
-        taken = self.accepted()
+        taken, folder = self.accepted(), own / SET
         if not taken:
-            shutil.rmtree(own / name, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
             return None
         first: dict[str, Path] = {}
         with tempfile.TemporaryDirectory(dir=self.folder) as made:
@@ -179,10 +178,10 @@ class FeedbackStore:
             source = read_source(SetPlaces(table=table))
             options = Options(
                 val_fraction=VAL_FRACTION, reading=Reading.BINARY, skip_bad=False, replace=True,
-                link=False, dry_run=False, workers=workers,
+                link=False, dry_run=False, workers=1,
             )  # fmt: skip
-            added = add(name, source, own, options)
-        write_json(own / name / PROVENANCE, _origins(taken, added, own / name))
+            added = add(SET, source, own, options)
+        write_json(folder / PROVENANCE, _origins(taken, added, folder))
         return added
 
     def _listed(self, state: str) -> list[Correction]:
@@ -258,7 +257,3 @@ def _chosen(there: Sequence[Correction], ids: Sequence[str], what: str) -> list[
             f"no correction {missing[0]!r:.40} {what}. There are: {', '.join(known) or 'none'}."
         )
     return [known[identity] for identity in dict.fromkeys(ids)]
-
-
-def _grey(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return mask.astype(np.uint8) * np.uint8(255)

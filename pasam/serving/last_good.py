@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from pasam.data.archives import link_or_copy
 from pasam.errors import PasamError
 from pasam.files import draft_folder, md5_of, write_json
 from pasam.inference.model_files import ModelFiles
@@ -57,7 +57,7 @@ class LastGood:
         if not place.is_dir():
             with draft_folder(place) as draft:
                 for path in made:
-                    _copy(path, draft / path.name)
+                    link_or_copy(path, draft / path.name)
         record = {
             "folder": place.name, "files": digests, "name": files.name,
             "scores": {name: dict(values) for name, values in files.scores.items()},
@@ -93,11 +93,3 @@ class LastGood:
             return {name: each for name, each in known.items() if all(p in each for p in parts)}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where the disk is another one."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -1,7 +1,7 @@
 """How much the service takes: of one request, of one client, and of all together.
 
 Each limit is held where the thing is in hand: bodies, tokens and requests in `request_guard`,
-connections in `connections`, queues, pixels and fairness between clients in `jobs`, prompts and
+connections in `server`, queues, pixels and fairness between clients in `jobs`, prompts and
 searches in `routes`.
 """
 

@@ -22,7 +22,6 @@ from starlette.concurrency import run_in_threadpool
 from pasam.data.catalogue import read_catalogue
 from pasam.data.exports import expect_own_names
 from pasam.errors import CheckpointError, RefusedError
-from pasam.inference import zoomed_boxes
 from pasam.inference.automatic_masks import AutomaticMaskOptions
 from pasam.inference.image_prompt import ImagePrompt, MaskRunLengths, PromptRequests, once
 from pasam.inference.image_transform import EmbeddedImage
@@ -438,7 +437,7 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
             base=each.predictor.base[:12],
             mask_side=each.predictor.mask_side,
             details=isinstance(each.predictor.segmenter.decoder, PaMaskDecoder),
-            zoom=_has_small_base(each),
+            zoom=each.predictor.looks_from_near,
             trained_on=SEEN_WORDS[each.seen],
             scores=scored[each.name],
             scored_on=_kind_of_image(scored[each.name] or {}),
@@ -448,11 +447,6 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
     names = ", ".join(each.name for each in models if each.seen == "synthetic")
     note = NOTE.format(names=names) if names else None
     return ModelsAnswer(models=answers, note=note, feedback=False)
-
-
-def _has_small_base(model: PooledModel) -> bool:
-    """Whether `zoom` gives better masks, so that uploads are kept for it."""
-    return model.predictor.side < zoomed_boxes.SMALL_SIDE
 
 
 def _kind_of_image(scores: Mapping[str, object]) -> str | None:
@@ -525,7 +519,7 @@ async def _embed(service: Service, image: UploadFile, model: PooledModel, client
     embedded = await asyncio.wrap_future(service.encoder.submit([job], client)[0])
     assert isinstance(embedded, EmbeddedImage)
     upload = b""
-    if _has_small_base(model):
+    if model.predictor.looks_from_near:  # `zoom` gives better masks, and wants the upload
         await image.seek(0)
         upload = await image.read()
     return _Embedded(service.cache.put(embedded, upload), embedded, _since(start))

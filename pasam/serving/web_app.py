@@ -1,34 +1,69 @@
-"""The web application: routes, guard and error handlers round one service, and its server."""
+"""The web application: routes, guard and error handlers round one service, the page, examples."""
 
 from __future__ import annotations
 
-import copy
-import ctypes
-import errno
-import ipaddress
-import os
-import socket
-import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
-import uvicorn
 from fastapi import APIRouter, FastAPI, Response, Security
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from pasam import __version__
-from pasam.errors import ParamsError
-from pasam.serving.connections import bounded_connections
-from pasam.serving.examples import COUNT, example
+from pasam.errors import RefusedError
+from pasam.masks.images import encode_png, foreground
+from pasam.masks.run_lengths import bounding_box, encode
 from pasam.serving.payloads import ErrorAnswer, ExampleAnswer
 from pasam.serving.request_guard import RequestGuard, add_error_handlers
 from pasam.serving.routes import TOKEN, router
 from pasam.serving.service import ModelPool, Service, Settings
+from pasam.synthetic.scene import draw_scene
+
+_DRAWN = (  # title, family, seed
+    ("thin object", "thin", 3),
+    ("intricate object", "dis", 11),
+    ("large object with hair", "hrsod", 5),
+    ("smooth object", "coift", 2),
+)
+EXAMPLES = len(_DRAWN)
+"""Synthetic images to try the page on, drawn when they are asked for and then kept."""
+SIDE = 448
+"""Their nominal side in pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """An image that nobody trained on, and the box of its object."""
+
+    title: str
+    png: bytes
+    box: tuple[int, int, int, int]
+    """x0, y0, x1, y1 in pixels."""
+
+
+@cache
+def example(number: int) -> Example:
+    """Draw an example; equal numbers give equal bytes.
+
+    Args:
+        number: 0 up to `EXAMPLES`.
+
+    Raises:
+        RefusedError: There is no such example.
+    """
+    if not 0 <= number < EXAMPLES:
+        raise RefusedError(
+            f"there is no example {number}; there are 0 to {EXAMPLES - 1}.", status=404
+        )
+    title, family, seed = _DRAWN[number]
+    scene = draw_scene(family=family, seed=seed, side=SIDE, held_out=True)
+    x, y, wide, tall = bounding_box(encode(foreground(scene.masks[0])))
+    return Example(title, encode_png(scene.image), (x, y, x + wide, y + tall))
+
 
 FOLDER = Path(__file__).parent / "page"
 
@@ -44,7 +79,7 @@ async def index() -> FileResponse:
 @page_router.get("/examples", dependencies=[Security(TOKEN)], summary="Synthetic images to try")
 async def examples() -> list[ExampleAnswer]:
     """List the examples with the boxes of their objects."""
-    drawn = [await run_in_threadpool(example, number) for number in range(COUNT)]
+    drawn = [await run_in_threadpool(example, number) for number in range(EXAMPLES)]
     return [
         ExampleAnswer(title=each.title, url=f"/examples/{number}", box=each.box)
         for number, each in enumerate(drawn)
@@ -113,108 +148,3 @@ def create_app(models: ModelPool, settings: Settings) -> FastAPI:
     add_page(app)
     app.add_middleware(RequestGuard, service=service)
     return app
-
-
-GRACE = 15
-"""Seconds that requests in flight have when the service is told to stop."""
-LAST = 23.0
-"""Seconds after which a service that was told to stop is gone, whatever hangs."""
-
-
-EXIT_HUNG = 70
-"""Exit code of a service that had to be ended."""
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take an address; port 0 takes any that is free.
-
-    Raises:
-        ParamsError: It is taken, or not an address of this machine.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except PermissionError:
-        raise ParamsError(f"port {port} needs root; choose one above 1023.") from None
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        reason = "something else listens there" if taken else error.strerror or str(error)
-        raise ParamsError(
-            f"cannot listen on {host}:{port}: {reason}. Choose another --host or --port."
-        ) from None
-
-
-def address_of(taken: socket.socket) -> str:
-    """Write the address for a browser."""
-    host, port = taken.getsockname()[:2]
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-
-
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # of glibc's malloc.h
-
-
-def release_memory_soon() -> None:
-    """Let memory go back to the system when what lay there is freed, where glibc manages it.
-
-    By itself it keeps blocks of up to 32 MB once one of that size was freed, in an arena for each
-    thread: images of all sizes left hundreds of MB that nobody used. To be called before the models
-    are loaded, since threads keep the arena that they began with.
-    """
-    with suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(_M_MMAP_THRESHOLD, 1_000_000)
-        library.mallopt(_M_ARENA_MAX, 2)
-
-
-def _logging_to_stderr() -> dict[str, Any]:
-    """Uvicorn's logging, with requests on stderr, too.
-
-    Whoever starts the service for its address need not read on: a pipe that nobody empties would
-    stop it after a thousand requests.
-    """
-    config = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
-    config["handlers"]["access"]["stream"] = "ext://sys.stderr"
-    return config
-
-
-def run_server(
-    app: FastAPI, taken: socket.socket, *, log_level: str, when_ready: Callable[[], None]
-) -> None:
-    """Serve until SIGTERM or SIGINT; requests in flight are finished first, for a while.
-
-    Args:
-        app: The application.
-        taken: The socket to listen on.
-        log_level: uvicorn's: `info` logs every request, `warning` does not.
-        when_ready: Called once requests are taken.
-    """
-
-    class Announcing(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets=sockets)
-            when_ready()
-
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            super().handle_exit(sig, frame)
-            last = threading.Timer(LAST, os._exit, (EXIT_HUNG,))
-            last.daemon = True  # it keeps nothing alive that ends by itself
-            last.start()
-
-    config = uvicorn.Config(
-        app,
-        http=bounded_connections(),
-        log_level=log_level,
-        log_config=_logging_to_stderr(),
-        server_header=False,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=GRACE,
-    )
-    Announcing(config).run(sockets=[taken])

@@ -27,7 +27,7 @@ def pasam(model_project):
 @pytest.fixture
 def served(monkeypatch):
     """What would be served, and how."""
-    import pasam.serving.web_app
+    import pasam.serving.server
 
     seen = {}
 
@@ -35,7 +35,7 @@ def served(monkeypatch):
         seen.update(service=app.state.service, host=taken.getsockname()[0], level=log_level)
         when_ready()
 
-    monkeypatch.setattr(pasam.serving.web_app, "run_server", run_server)
+    monkeypatch.setattr(pasam.serving.server, "run_server", run_server)
     return seen
 
 

@@ -31,6 +31,7 @@ from pasam.inference.image_prompt import (
     validation_message,
 )
 from pasam.inference.image_transform import ImageTransform
+from pasam.inference.predictor import SMALL_SIDE
 from pasam.inference.prompting import (
     AutomaticMasks,
     FixedPrompts,
@@ -39,7 +40,7 @@ from pasam.inference.prompting import (
     ReadImage,
     detected_boxes,
 )
-from pasam.inference.zoomed_boxes import SMALL_SIDE, predict_zoomed
+from pasam.inference.zoomed_boxes import predict_zoomed
 from pasam.masks.images import read_image
 
 HERE = ImageTransform(60, 90, 64, "longest")
@@ -452,7 +453,7 @@ def test_a_small_base_looks_from_near_where_nobody_said(own, masks_of, predictor
     assert all(mask.uncertainty is not None and mask.extra == {} for mask in with_map)
     side = predictors["pa_sam"].side
     assert side < SMALL_SIDE == 512
-    monkeypatch.setattr("pasam.inference.zoomed_boxes.SMALL_SIDE", side)  # as of a larger base
+    monkeypatch.setattr("pasam.inference.predictor.SMALL_SIDE", side)  # as of a larger base
     monkeypatch.setattr("pasam.inference.prompting.predict_zoomed", None)
     assert [mask.extra for mask in asked(None)] == [{}] * 4
 

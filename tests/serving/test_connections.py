@@ -24,8 +24,8 @@ import uvicorn
 from PIL import Image
 
 from pasam.masks.run_lengths import encode
-from pasam.serving import connections
-from pasam.serving.connections import BoundedConnection, bounded_connections
+from pasam.serving import server as web_server
+from pasam.serving.server import BoundedConnection, bounded_connections
 
 
 async def answering(scope, receive, send):
@@ -118,7 +118,7 @@ def test_a_header_that_is_late_ends_its_connection():
 def test_connections_are_bounded_by_the_descriptors_that_there_are():
     kind = bounded_connections()
     assert issubclass(kind, BoundedConnection)
-    assert 16 <= kind.most <= connections.MOST
+    assert 16 <= kind.most <= web_server.MOST
 
 
 NEVER = resource.RLIM_INFINITY

@@ -10,8 +10,7 @@ from PIL import Image
 
 from pasam.errors import RefusedError
 from pasam.reporting import style as palette
-from pasam.serving.examples import COUNT, example
-from pasam.serving.web_app import FOLDER
+from pasam.serving.web_app import EXAMPLES, FOLDER, example
 
 HTML = (FOLDER / "index.html").read_text(encoding="utf-8")
 CSS = (FOLDER / "style.css").read_text(encoding="utf-8")
@@ -100,7 +99,7 @@ def contrast(one, other):
     return (light + 0.05) / (dark + 0.05)
 
 
-@pytest.mark.parametrize("number", range(COUNT))
+@pytest.mark.parametrize("number", range(EXAMPLES))
 def test_an_example_is_a_picture_with_the_box_of_its_object(number):
     found = example(number)
     width, height = Image.open(io.BytesIO(found.png)).size
@@ -110,7 +109,7 @@ def test_an_example_is_a_picture_with_the_box_of_its_object(number):
     assert example(number) is found
 
 
-@pytest.mark.parametrize("number", [-1, COUNT])
+@pytest.mark.parametrize("number", [-1, EXAMPLES])
 def test_there_is_no_other(number):
     with pytest.raises(RefusedError, match="there are 0 to"):
         example(number)

@@ -29,8 +29,9 @@ from pasam.serving.request_guard import (
     read_token,
 )
 from pasam.serving.routes import chosen_grid
+from pasam.serving.server import is_loopback, listen
 from pasam.serving.service import Settings
-from pasam.serving.web_app import create_app, is_loopback, listen
+from pasam.serving.web_app import create_app
 
 TOKEN = "0123456789abcdef"
 

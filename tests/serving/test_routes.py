@@ -129,7 +129,7 @@ def test_another_image_than_the_one_that_was_embedded_is_not_looked_at(client, e
 
 
 def test_on_a_large_base_no_upload_is_kept_and_it_has_to_come_along(client, monkeypatch):
-    monkeypatch.setattr("pasam.inference.zoomed_boxes.SMALL_SIDE", 64)
+    monkeypatch.setattr("pasam.inference.predictor.SMALL_SIDE", 64)
     image = {"image": encoded_picture()}
     name = client.post("/embed", files=image).json()["embedding"]
     assert client.app.state.service.cache.upload(name) == b""
@@ -596,5 +596,5 @@ def test_each_model_is_described_by_its_own_facts(shelf, monkeypatch):
         assert found.scores is found.scored_on is None
     assert [each.details for each in answer.models] == [False, True, False]
     assert all(each.zoom for each in answer.models)
-    monkeypatch.setattr("pasam.inference.zoomed_boxes.SMALL_SIDE", one.predictor.side)
+    monkeypatch.setattr("pasam.inference.predictor.SMALL_SIDE", one.predictor.side)
     assert not any(each.zoom for each in models_answer([one, two], None).models)

@@ -33,13 +33,14 @@ from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import ParamsError, RefusedError, TrackingError
 from pasam.inference.model_files import find_model
 from pasam.registry.version_files import ADAPTER, BASE, METADATA, describe_files
-from pasam.serving import last_good, web_app
+from pasam.serving import last_good
+from pasam.serving import server as web_server
 from pasam.serving import service as service_module
-from pasam.serving.connections import BoundedConnection
 from pasam.serving.last_good import RECORD, LastGood, folder_of
 from pasam.serving.limits import MEGA, Limits
+from pasam.serving.server import BoundedConnection, address_of, is_loopback, listen
 from pasam.serving.service import EmbeddingCache, Metrics, RegisteredVersions, Service, Settings
-from pasam.serving.web_app import address_of, create_app, is_loopback, listen
+from pasam.serving.web_app import create_app
 
 
 def test_a_full_queue_refuses_with_a_time_to_come_again(shelf):
@@ -102,7 +103,7 @@ def test_a_new_champion_under_load_fails_nobody(tmp_path):
 SERVER = """
 import asyncio
 from fastapi import FastAPI
-from pasam.serving.web_app import listen, run_server, address_of
+from pasam.serving.server import listen, run_server, address_of
 app = FastAPI()
 @app.get("/slow")
 async def slow():
@@ -172,7 +173,7 @@ def test_the_server_has_bounds_and_is_gone_some_time_after_it_was_told_to_stop(l
 
     monkeypatch.setattr(uvicorn.Server, "startup", started)
     monkeypatch.setattr(uvicorn.Server, "handle_exit", lambda self, sig, frame: said.append(sig))
-    web_app.run_server("app", "socket", log_level=level, when_ready=lambda: said.append("ready"))
+    web_server.run_server("app", "socket", log_level=level, when_ready=lambda: said.append("ready"))
     ((how,), ((server, sockets),)) = made, ends
     assert sockets == ["socket"]
     assert issubclass(how["http"], BoundedConnection)
@@ -193,12 +194,12 @@ def test_the_server_has_bounds_and_is_gone_some_time_after_it_was_told_to_stop(l
         def start(self):
             assert self.daemon, "it keeps nothing alive that ends by itself"
 
-    monkeypatch.setattr(web_app.threading, "Timer", Timer)
+    monkeypatch.setattr(web_server.threading, "Timer", Timer)
     server.handle_exit(signal.SIGTERM, None)
     ((words, _),) = timers
-    assert words == (web_app.LAST, os._exit, (web_app.EXIT_HUNG,))
+    assert words == (web_server.LAST, os._exit, (web_server.EXIT_HUNG,))
     assert said[2:] == [signal.SIGTERM]
-    assert web_app.GRACE + service_module.CLOSING < web_app.LAST < 25
+    assert web_server.GRACE + service_module.CLOSING < web_server.LAST < 25
 
 
 def test_a_service_that_never_started_can_be_closed(shelf):
@@ -513,7 +514,7 @@ def test_versions_are_copied_to_another_disk_and_a_full_one_keeps_what_was_there
     def no_link(source, target):
         raise OSError(errno.ENOSPC if full[0] else errno.EXDEV, "no")
 
-    monkeypatch.setattr(last_good.os, "link", no_link)
+    monkeypatch.setattr("os.link", no_link)
     first, second = (
         describe_files(version(home / folder, model))
         for folder, model in (("v1", "pa_sam"), ("v2", "hq_sam"))
@@ -565,7 +566,8 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from serving_world import Shelf
-from pasam.serving.web_app import address_of, create_app, listen, run_server
+from pasam.serving.server import address_of, listen, run_server
+from pasam.serving.web_app import create_app
 from pasam.serving.service import Settings
 app = create_app(Shelf(Path({folder!r}), "sam").offered(), Settings())
 app.state.service.encoder._work = lambda jobs: time.sleep(600)
