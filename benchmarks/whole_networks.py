@@ -113,7 +113,8 @@ def predicted_memory(
     embed = load_section(EmbedParams, "embed", PARAMS).replaced(views=0 if encodes else 1)
     train = load_section(TrainParams, "train", PARAMS).replaced(batch_size=batch)
     memory = training_memory(size, train, embed, "bf16" if half else "32-true")
-    return round(memory.weights + memory.encoder + (memory.decoder if trains else 0))
+    then = max(memory.encoder, memory.decoder) if trains else memory.encoder
+    return memory.weights + memory.batch + then
 
 
 def encoder_lines(size: str, setting: Setting) -> Iterator[Line]:

@@ -242,6 +242,7 @@ def check_evaluation(
     size: str,
     evaluate: EvaluateParams,
     probe: Callable[[], list[int]] = gpu_memories,
+    encoder: EncoderPrecision = "32-true",
 ) -> Check:
     """See whether a GPU is there for measuring, and large enough.
 
@@ -249,11 +250,12 @@ def check_evaluation(
         size: The base.
         evaluate: On how many masks a model is measured at a time; its accelerator is no CPU.
         probe: Gives the memory of every GPU.
+        encoder: How the encoder computes.
     """
     name, gpus = "evaluation", probe()
     if evaluate.accelerator == "auto" and not gpus:
         return passed(name, "on the CPU: there is no GPU (evaluate.accelerator: auto)")
-    memory = evaluation_memory(size, evaluate)
+    memory = evaluation_memory(size, evaluate, encoder)
     needed = (
         f"about {gigabytes(memory.total)} needed on a GPU: {_parts_of(memory)}, at "
         f"evaluate.batch_size {evaluate.batch_size}"
@@ -320,11 +322,17 @@ def explained(memory: Memory, train: TrainParams) -> str:
 
 def _parts_of(memory: Memory) -> str:
     parts = {
-        "weights": memory.weights, "encoder": memory.encoder, "decoder": memory.decoder,
+        "weights": memory.weights,
+        "batch": memory.batch,
+        "encoder": memory.encoder,
+        "decoder": memory.decoder,
         "CUDA" if memory.context == CONTEXT else "Python and torch": memory.context,
         "mapped embeddings": memory.files,
-    }  # fmt: skip
-    return ", ".join(f"{name} {gigabytes(size)}" for name, size in parts.items() if size)
+    }
+    said = {name: f"{name} {gigabytes(size)}" for name, size in parts.items() if size}
+    if "encoder" in said and "decoder" in said:  # one after the other
+        said["decoder"] = f"the larger of {said.pop('encoder')} and {said['decoder']}"
+    return ", ".join(said.values())
 
 
 def _some(words: list[str]) -> str:
@@ -390,7 +398,8 @@ def examine(
             check_python(), check_packages(lock),
             check_gpu(base.size, train, embed, memory, encoder=how),
             *([] if on_gpu else [check_memory(base.size, train, embed, evaluate, content)]),
-            *([] if evaluate.accelerator == "cpu" else [check_evaluation(base.size, evaluate)]),
+            *([] if evaluate.accelerator == "cpu"
+              else [check_evaluation(base.size, evaluate, encoder=how)]),
             check_disk(root, needed, parts),
             check_time(plan, content, on_gpu=on_gpu, detected=detected),
             check_git(root), *check_dvc(root),

@@ -49,20 +49,31 @@ SHAPES = {
     "vit_h": BaseShape(**_OFFICIAL, early_dim=1280, width=1280, parameters=641_090_608),
 }
 
-GPU_ENCODER_NUMBERS = 23
-"""Numbers per grid cell and channel that a global block of SAM's encoder holds for one image, with
-its positions folded into longer queries and keys. One block took 285 (vit_b) and 388 MB (vit_l) so,
-measured on a CPU; no GPU was asked."""
-CPU_ENCODER_NUMBERS = 15.5
-"""The same with one head's positions at a time: 199 (vit_b) and 244 MB (vit_l)."""
+ENCODER_BYTES: dict[str, dict[str, float]] = {
+    "tiny": {"float32": 16.1e6, "mixed": 18.7e6, "bf16": 8.8e6},
+    "vit_t": {"float32": 260.0e6, "mixed": 142.6e6, "bf16": 142.6e6},
+    "vit_b": {"float32": 328.4e6, "mixed": 189.5e6, "bf16": 176.9e6},
+    "vit_l": {"float32": 433.3e6, "mixed": 248.3e6, "bf16": 229.4e6},
+    "vit_h": {"float32": 487.8e6, "mixed": 281.8e6, "bf16": 256.6e6},
+}
+"""Bytes for each of four images at the peak of an encoder that keeps no gradients, its outputs
+included. `mixed`: under the autocast of a training; `bf16`: of weights that are cast for good."""
+STEP_BYTES: dict[int, dict[str, float]] = {
+    32: {"float32": 30.3e6, "mixed": 25.6e6},
+    64: {"float32": 239.3e6, "mixed": 194.1e6},
+}
+"""By the grid: bytes for each of four masks at the peak of a training step, of the decoder that
+takes most: HQ-SAM's, but PA-SAM's where 64 x 64 cells are in mixed precision (HQ-SAM's: 190 MB; in
+float32 PA-SAM's takes 214 MB).
 
-DECODER_BYTES = 105_000
-"""Bytes per grid cell and mask that a training step of the decoder keeps: 208 MB for HQ-SAM and
-186 MB for PA-SAM at 64 x 64 cells; twice that, for the gradients on their way."""
-
+Both tables were counted, tensor by tensor, of the networks themselves and as a GPU computes them,
+but on a CPU: no GPU was asked. tests/models/test_cheaper_operations.py counts again."""
 LEARNER_BYTES = {32: 9_000_000, 64: 36_000_000}
 """By the grid: weights of a model's own decoder, gradients of what learns, and Adam's moments, as
 counted of PA-SAM+ and HQ-SAM."""
+CPU_ENCODER_NUMBERS = 15.5
+"""Numbers per grid cell and channel that a global block of SAM's encoder holds for one image on a
+CPU, where one head's positions are made at a time: 199 (vit_b) and 244 MB (vit_l)."""
 
 CONTEXT = 1_000_000_000
 """Bytes that CUDA and its libraries take."""
@@ -75,6 +86,8 @@ class Memory:
     """Memory of one process, by what takes it."""
 
     weights: int
+    batch: int = 0
+    """Pixels, labels and encoder outputs of a batch."""
     encoder: int
     decoder: int
     context: int = CONTEXT
@@ -84,8 +97,8 @@ class Memory:
 
     @property
     def needed(self) -> int:
-        """What has to be there."""
-        return self.weights + self.encoder + self.decoder + self.context
+        """What has to be there: what the encoder has held the decoder's step takes after it."""
+        return self.weights + self.batch + max(self.encoder, self.decoder) + self.context
 
     @property
     def total(self) -> int:
@@ -100,51 +113,73 @@ def training_memory(
 
     Args:
         size: A SAM of `SHAPES`.
-        train: Its `batch_size` is what counts, half the bytes if the precision is mixed, and how
-            many models are trained `together`.
+        train: Its `batch_size` is what counts, its precision, and how many models are trained
+            `together`: one after the other, so that their steps do not add up.
         embed: With packed views the encoder does not run, and each model is trained alone.
         encoder: How the encoder computes; its weights are nearly all of the base's.
 
     Returns:
-        The parts. Encoder: what one global block holds of as many images of the batch as it sees
-        at once; it keeps no gradients.
-        Decoder: what one step keeps for its gradients.
+        The parts, for a prompt a mask and an encoder that does not learn. Encoder: of as many
+        images of the batch as it sees at once. Decoder: what one step keeps for its gradients.
     """
-    from pasam.models.base_sam import PIXELS_AT_ONCE  # with torch
-
     shape = SHAPES[size]
-    plain = 4 if train.precision == "32-true" else 2
-    width = {"32-true": plain, "tf32": 4, "bf16": 2}[encoder]
-    block = GPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * width
+    step = "float32" if train.precision == "32-true" else "mixed"
     learners = 1 if embed.views else max(len(train.together), 1)
-    at_once = min(train.batch_size, PIXELS_AT_ONCE // shape.side**2)
     return Memory(
-        weights=shape.parameters * (2 if encoder == "bf16" else 4)
-        + learners * LEARNER_BYTES[shape.grid],
-        encoder=at_once * block if embed.views == 0 else 0,
-        decoder=train.batch_size * DECODER_BYTES * shape.grid**2,
+        weights=_base_bytes(size, encoder) + learners * LEARNER_BYTES[shape.grid],
+        batch=train.batch_size * _seen_bytes(size),
+        encoder=0 if embed.views else _encoder_bytes(size, train.batch_size, step, encoder),
+        decoder=round(train.batch_size * STEP_BYTES[shape.grid][step]),
     )
 
 
-def evaluation_memory(size: str, evaluate: EvaluateParams) -> Memory:
+def evaluation_memory(
+    size: str, evaluate: EvaluateParams, encoder: EncoderPrecision = "32-true"
+) -> Memory:
     """Estimate the GPU memory of a process that measures.
 
     Args:
         size: A SAM of `SHAPES`.
         evaluate: Its `batch_size` is what counts: so many masks are predicted at a time.
+        encoder: How the encoder computes.
 
     Returns:
-        The parts. Encoder: what a global block holds of the images that robustness makes worse, at
-        most `PIXELS_AT_ONCE`. Decoder: as measured on a CPU; no GPU was asked.
+        The parts. Encoder: of the images that robustness makes worse. Decoder: as measured on a
+        CPU; no GPU was asked.
     """
-    from pasam.models.base_sam import PIXELS_AT_ONCE
-
-    shape = SHAPES[size]
-    block = GPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * 4
+    shape, masks = SHAPES[size], evaluate.batch_size
     return Memory(
-        weights=shape.parameters * 4,
-        encoder=min(evaluate.batch_size, PIXELS_AT_ONCE // shape.side**2) * block,
-        decoder=evaluate.batch_size * CPU_MASK_BYTES * shape.dim * shape.grid**2,
+        weights=_base_bytes(size, encoder),
+        batch=masks * _seen_bytes(size),
+        encoder=_encoder_bytes(size, masks, "float32", encoder),
+        decoder=masks * CPU_MASK_BYTES * shape.dim * shape.grid**2,
+    )
+
+
+def _base_bytes(size: str, encoder: EncoderPrecision) -> int:
+    return SHAPES[size].parameters * (2 if encoder == "bf16" else 4)
+
+
+def _seen_bytes(size: str) -> int:
+    """Give the bytes of a view, its label and its encoder outputs in float32."""
+    shape = SHAPES[size]
+    return 4 * shape.side**2 + 4 * (shape.dim + shape.early_dim) * shape.grid**2
+
+
+def _encoder_bytes(size: str, images: int, step: str, encoder: EncoderPrecision) -> int:
+    """Give the encoder's bytes at its peak, of as many images as it sees at once.
+
+    Args:
+        size: A SAM of `SHAPES`.
+        images: Images of a batch.
+        step: The precision, `float32` or `mixed`, that an encoder without one of its own takes.
+        encoder: How the encoder computes; TF32 is float32 in memory.
+    """
+    from pasam.models.base_sam import PIXELS_AT_ONCE  # with torch
+
+    column = {"32-true": step, "tf32": "float32", "bf16": "bf16"}[encoder]
+    return round(
+        min(images, PIXELS_AT_ONCE // SHAPES[size].side ** 2) * ENCODER_BYTES[size][column]
     )
 
 

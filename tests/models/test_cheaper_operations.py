@@ -1,21 +1,41 @@
-"""What is computed by fewer operations gives what the plain layers give, gradients included."""
+"""What is computed by fewer operations gives what the plain layers give, gradients included.
+
+And what is computed takes the memory that `pasam doctor` reckons with.
+"""
+
+import contextlib
+import weakref
+from dataclasses import fields
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+from variants import DEFAULT
 
 import pasam.models.before_segment_anything  # noqa: F401
+from pasam.cli.space_costs import ENCODER_BYTES, LEARNER_BYTES, STEP_BYTES
+from pasam.config.params_file import load_variant
+from pasam.models import losses
+from pasam.models.build import build_base, build_trainable
+from pasam.models.encoders import fused_attention
 from pasam.models.encoders.lite import _Block
 from pasam.models.losses import mask_loss, uncertainty_loss, uncertainty_target
 from pasam.models.map_values import _summed_in_order, values_at
 from pasam.models.pa_mask_decoder import guided, guiding_conv
 from pasam.models.prompt_adapter import FinerMaps
 from pasam.models.sam_mask_decoder import SamMaskDecoder, on_map
+from pasam.models.segmenter import Prompts
 from pasam.models.two_way_transformer import ImageToTokenAttention, quickened
 from pasam.training.clickable import _around
+from pasam.training.objectives import TrainingStep
+from pasam.training.samples import Batch
 from segment_anything.modeling import TwoWayTransformer
 from segment_anything.modeling.transformer import Attention
 
@@ -157,3 +177,157 @@ def test_values_whose_gradients_are_added_in_order_are_the_same(height, width, s
         found.append((given.detach(), learning.grad))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of tensors that were made and are still held, and their most so far.
+
+    Args:
+        given: Tensors that do not count.
+    """
+
+    def __init__(self, given):
+        super().__init__()
+        self.held = {tensor.untyped_storage()._cdata for tensor in given}
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self._hold(tensor.untyped_storage())
+        return result
+
+    def _hold(self, storage):
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self.held:
+            self.held.add(key)
+            self.now += size
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._let_go, key, size)
+
+    def _let_go(self, key, size):
+        self.held.discard(key)
+        self.now -= size
+
+
+CUDAS_FLOAT32 = {
+    "binary_cross_entropy_with_logits", "cross_entropy", "cumsum", "exp", "expm1", "group_norm",
+    "l1_loss", "layer_norm", "log", "log1p", "log_softmax", "mse_loss", "nll_loss", "norm", "pow",
+    "__pow__", "prod", "rsqrt", "softmax", "softplus", "sum",
+}  # fmt: skip
+
+
+class AsOnCuda(TorchFunctionMode):
+    """Lets the CPU's autocast compute in float32 what CUDA's does; its own list is shorter."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        given = args, kwargs or {}
+        if getattr(function, "__name__", "") in CUDAS_FLOAT32 and torch.is_autocast_enabled("cpu"):
+            given = tree_map(self._widened, given)
+        return function(*given[0], **given[1])
+
+    def _widened(self, value):
+        is_number = isinstance(value, torch.Tensor) and value.is_floating_point()
+        return value.float() if is_number else value
+
+
+@contextlib.contextmanager
+def mixed(*, on):
+    with contextlib.ExitStack() as stack:
+        if on:
+            stack.enter_context(AsOnCuda())
+            stack.enter_context(torch.autocast("cpu", torch.bfloat16))
+        yield
+
+
+@pytest.fixture
+def without_numbers(monkeypatch):
+    """Tensors of a CPU with shapes and no numbers, of code that takes a GPU's way."""
+    monkeypatch.setattr(fused_attention, "with_bias", fused_attention.with_longer_keys)
+    monkeypatch.setattr(losses, "band", losses.pooled_band)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield
+
+
+def built(size, make):
+    """What is made of a base of this size, without numbers."""
+    with torch.device("meta"):
+        made = make(build_base(size).eval().requires_grad_(False))
+    for module in made.modules():
+        for kept in (module._parameters, module._buffers):
+            for name, tensor in kept.items():
+                if tensor is not None:
+                    empty = torch.empty(tensor.shape, dtype=tensor.dtype)
+                    if kept is module._parameters:
+                        empty = nn.Parameter(empty, requires_grad=tensor.requires_grad)
+                    kept[name] = empty
+    return made
+
+
+def rarely(*values):
+    return [pytest.param(value, marks=pytest.mark.long) for value in values]
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed", "bf16"])
+@pytest.mark.parametrize("size", ["tiny", *rarely("vit_t", "vit_b", "vit_l", "vit_h")])
+def test_an_encoder_holds_the_bytes_that_the_doctor_reckons_with(size, precision, without_numbers):
+    base = built(size, lambda base: base.encode_in("bf16" if precision == "bf16" else "32-true"))
+    images = torch.zeros(4, 3, base.side, base.side, dtype=torch.uint8)
+    live = LiveBytes([*base.parameters(), *base.buffers(), images])
+    with mixed(on=precision == "mixed"), torch.no_grad(), live:
+        base.encode(images)
+    assert live.peak / 4 == pytest.approx(ENCODER_BYTES[size][precision], rel=0.01)
+
+
+def batch_of(base, count):
+    """Masks with ten points and a mask each, encoded."""
+    side, grid = base.side, base.grid
+    prompts = Prompts(
+        indices=torch.arange(count), boxes=None, points=torch.ones(count, 10, 2),
+        point_labels=torch.ones(count, 10, dtype=torch.int64),
+        masks=torch.zeros(count, 1, 4 * grid, 4 * grid),
+    )  # fmt: skip
+    return Batch(
+        images=torch.zeros(count, 3, side, side, dtype=torch.uint8),
+        embedding=torch.zeros(count, base.dim, grid, grid),
+        early=torch.zeros(count, base.early_dim, grid, grid), image_index=torch.arange(count),
+        labels=torch.zeros(count, side, side, dtype=torch.uint8), prompts=[prompts],
+        edges=torch.zeros(count, 1, 4 * grid, 4 * grid),
+    )  # fmt: skip
+
+
+def step_bytes(size, variant, precision):
+    """Bytes of a step for each of four masks at its peak, and those that outlast it."""
+    segmenter = built(size, lambda base: build_trainable(base, variant))
+    step = TrainingStep(segmenter, variant).train()
+    optimizer = torch.optim.Adam([p for p in segmenter.parameters() if p.requires_grad])
+    batch = batch_of(segmenter.base, 4)
+    seen = [getattr(part, f.name) for part in (batch, *batch.prompts) for f in fields(part)]
+    given = [*filter(torch.is_tensor, seen), *segmenter.parameters(), *segmenter.buffers()]
+    with LiveBytes(given) as live:
+        for _ in range(2):  # Adam's moments are there from the first one on
+            live.peak = live.now
+            optimizer.zero_grad()
+            with mixed(on=precision == "mixed"):
+                terms = step(batch, mining=step.mining_in(1), generator=None)
+            terms["loss"].backward()
+            del terms
+            optimizer.step()
+    own = sum(p.numel() * 4 for p in segmenter.decoder.parameters())
+    return (live.peak - live.now) / 4, live.now + own
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed"])
+@pytest.mark.parametrize("size", ["tiny", *rarely("vit_b")])
+@pytest.mark.parametrize("name", ["hq_sam", "pa_sam", "pa_sam_plus", "head_only", "image_adapter"])
+def test_a_step_holds_at_most_the_bytes_that_the_doctor_reckons_with(
+    name, size, precision, without_numbers
+):
+    each, lasting = step_bytes(size, load_variant(name, DEFAULT), precision)
+    grid = 32 if size == "tiny" else 64
+    assert lasting <= LEARNER_BYTES[grid]
+    assert each <= STEP_BYTES[grid][precision] * 1.01
+    if name == ("pa_sam" if (size, precision) == ("vit_b", "mixed") else "hq_sam"):
+        assert each == pytest.approx(STEP_BYTES[grid][precision], rel=0.01)
+        assert lasting == pytest.approx(LEARNER_BYTES[grid], rel=0.4)
