@@ -360,8 +360,9 @@ def image_batch(
 
 
 def evaluate_oracle(
-    rows: pd.DataFrame, *, model: str, mask_side: int, boundary_fraction: float
-) -> Evaluated:
+    rows: pd.DataFrame, *, model: str, mask_side: int, boundary_fraction: float,
+    group: ProcessGroup = ALONE,
+) -> Evaluated:  # fmt: skip
     """Score the ground truth brought down to the mask resolution and back.
 
     Args:
@@ -369,9 +370,10 @@ def evaluate_oracle(
         model: Its name in the scores.
         mask_side: Side of the decoder's masks.
         boundary_fraction: Width of the boundary band as a fraction of the diagonal.
+        group: The processes that share the masks; what is returned is this one's share.
     """
     found = Evaluated()
-    for (item,) in parts_of(rows, 1):
+    for (item,) in group.share(parts_of(rows, 1)):
         label = read_mask(Path(item["mask"]))
         mask = oracle_mask(label, mask_side=mask_side)
         scores = score_mask(Truth.of(label, boundary_fraction=boundary_fraction), mask)

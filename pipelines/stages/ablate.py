@@ -28,16 +28,19 @@ def ablate(
         base, embed, train, variant,
         name=model, manifest=manifest, store=store, resume=resume, history=history,
     )  # fmt: skip
+    segmenter, group = trained.segmenter, trained.group
+    entry = ModelEntry(model, train.seed, segmenter)
+    # All of them score: those that only waited would give up before a long evaluation ends.
+    with AdapterProbe(segmenter) as probe:
+        own = evaluate_benchmarks(
+            entry, opened, read_manifest(manifest), evaluate, names=evaluate.compared_on,
+            group=group,
+        )  # fmt: skip
+    inside = group.gather(diagnose(own.scores, probe.seen, opened, grid=segmenter.base.grid))
+    found = group.gather(own.scores)
     if not trained.writes:
         return
-    segmenter = trained.segmenter
-    entry = ModelEntry(model, train.seed, segmenter)
-    with AdapterProbe(segmenter) as probe:
-        found = evaluate_benchmarks(
-            entry, opened, read_manifest(manifest), evaluate, names=evaluate.compared_on
-        )
-    inside = diagnose(found.scores, probe.seen, opened, grid=segmenter.base.grid)
-    write_scores(found.scores, scores)
+    write_scores(found, scores)
     write_diagnostics(inside, diagnostics)
     write_facts(facts, segmenter, model=model, frozen_before=trained.frozen, base=trained.base)
     trained.checkpointer.clear()

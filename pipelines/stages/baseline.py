@@ -24,12 +24,13 @@ from pasam.models.build import build_trainable, load_base
 from pasam.models.checkpoint import file_digest
 from pasam.models.segmenter import Segmenter
 from pasam.training.embeddings import open_store
+from pasam.workers import ProcessGroup
 from pipelines.stage_runner import run
 
 
 def baseline(
     base: BaseParams, evaluate: EvaluateParams, model: str, manifest: Path, store: Path,
-    scores: Path, predictions: Path, cost: Path, timing: Path,
+    scores: Path, predictions: Path, cost: Path, timing: Path, group: ProcessGroup,
 ) -> None:  # fmt: skip
     """Write one score row and one predicted mask per image of all benchmarks."""
     checkpoint = Path(base.checkpoint)
@@ -42,23 +43,32 @@ def baseline(
         opened = open_store(store)
         opened.check_base(checkpoint, base.encoder_precision)
         segmenter = _segmenter(model, frozen, checkpoint)
-        segmenter.to(choose_device(evaluate.accelerator, key="evaluate.accelerator"))
+        segmenter.to(
+            choose_device(
+                evaluate.accelerator, key="evaluate.accelerator", local_rank=group.local_rank
+            )
+        )
         encoder_ms = encoder_milliseconds(frozen, opened.images)
     found, seconds = [], 0.0
     for name, rows in by_benchmark.items():
         if opened is None or segmenter is None:
-            evaluated = evaluate_oracle(
-                rows, model=model, mask_side=frozen.mask_side, boundary_fraction=share
+            own = evaluate_oracle(
+                rows, model=model, mask_side=frozen.mask_side, boundary_fraction=share, group=group
             )
         else:
-            evaluated = evaluate_benchmark(
+            own = evaluate_benchmark(
                 ModelEntry(model, UNTRAINED, segmenter), opened, rows,
-                batch_size=evaluate.batch_size, boundary_fraction=share,
+                batch_size=evaluate.batch_size, boundary_fraction=share, group=group,
             )  # fmt: skip
+        evaluated = own.gathered(group)
+        if group.rank:
+            continue
         found += evaluated.scores
         seconds += sum(evaluated.seconds)
         # One file for each benchmark: memory need not hold the masks of all of them.
         write_predictions(predictions / f"{name}.npz", evaluated.predictions)
+    if group.rank:
+        return
     write_scores(found, scores)
     write_parameters(cost, model, segmenter)
     write_timing(timing, masks=len(found), decoder_seconds=seconds, encoder_ms=encoder_ms)
@@ -86,4 +96,4 @@ def _segmenter(model: str, frozen: BaseSam, checkpoint: Path) -> Segmenter:
 
 
 if __name__ == "__main__":
-    run(baseline)
+    run(baseline, devices="evaluate")

@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from pasam.masks.images import write_png
 from pasam.registry.snapshot import LockEntry
 from pasam.validation.verdict import read_verdict
 from pipelines.flows import decision_tables, endings, operations, schedule
+from pipelines.stages import prepare, prepare_instances
 
 
 def test_a_second_run_gives_the_same_bytes(world, own_world):
@@ -456,3 +458,42 @@ def test_a_message_says_how_long_a_run_took_and_of_which_commit(in_empty_folder)
         flow="retrain", outcome="failed", message="m", started=ending.started, ended=ending.ended
     )
     assert "commit -, from" in endings.description(unknown)
+
+
+def stand_in(stage, monkeypatch, *names):
+    """Put something that notes its calls in the place of what a stage calls."""
+    made = SimpleNamespace(**{name: MagicMock(name=name) for name in names})
+    for name in names:
+        monkeypatch.setattr(f"pipelines.stages.{stage}.{name}", getattr(made, name))
+    return made
+
+
+def test_the_data_are_prepared_as_the_params_and_the_quarantine_say(monkeypatch, tmp_path, caplog):
+    made = stand_in(
+        "prepare", monkeypatch, "public_pairs", "take_inventory", "read_quarantine",
+        "write_inventory", "manifest_frame", "valid_rows", "write_manifest",
+    )  # fmt: skip
+    made.public_pairs.return_value = ("pairs", ["a set is not here"])
+    data = MagicMock()
+    quarantine, catalogue, lock, manifest, inventory = (Path(name) for name in "abcde")
+    images = tmp_path / "images"
+    prepare.prepare(data, quarantine, images, catalogue, lock, manifest, inventory)
+    assert images.is_dir()
+    assert "a set is not here" in caplog.text
+    made.public_pairs.assert_called_once_with(data.catalogue, catalogue, lock)
+    made.read_quarantine.assert_called_once_with(quarantine)
+    made.take_inventory.assert_called_once_with(
+        data, made.read_quarantine.return_value, images, "pairs"
+    )
+    found = made.take_inventory.return_value
+    made.write_inventory.assert_called_once_with(found, inventory)
+    made.valid_rows.assert_called_once_with(found)
+    made.manifest_frame.assert_called_once_with(made.valid_rows.return_value.to_dict.return_value)
+    made.write_manifest.assert_called_once_with(made.manifest_frame.return_value, manifest)
+    drawn = stand_in("prepare_instances", monkeypatch, "draw_instance_sets").draw_instance_sets
+    params = MagicMock()
+    prepare_instances.prepare_instances(data, params, tmp_path / "out")
+    drawn.assert_called_once_with(
+        params.generated, tmp_path / "out", seed=data.generated.seed, side=data.generated.side,
+        workers=data.workers,
+    )  # fmt: skip

@@ -35,8 +35,6 @@ from pipelines.stages import (
     develop,
     evaluate,
     instances,
-    prepare,
-    prepare_instances,
     report,
     robustness,
 )
@@ -378,19 +376,20 @@ def test_baseline_hands_on_what_its_params_say(model, monkeypatch):
         "evaluate_benchmark", "write_predictions", "write_scores", "write_parameters",
         "write_timing",
     )  # fmt: skip
-    measure = measuring()
+    measure, group = measuring(), MagicMock(rank=0)
     manifest, store, scores, predictions, cost, timing = PLACES[:6]
     made.benchmark_rows.side_effect = lambda frame, name: f"rows of {name}"
     ours = made.evaluate_oracle if model == "oracle" else made.evaluate_benchmark
-    ours.return_value.scores, ours.return_value.seconds = ["row"], [0.5]
+    whole = ours.return_value.gathered.return_value
+    whole.scores, whole.seconds = ["row"], [0.5]
     baseline.baseline(
-        BASE, measure, model, manifest, store, scores, predictions, cost, timing
+        BASE, measure, model, manifest, store, scores, predictions, cost, timing, group
     )  # fmt: skip
     frozen, segmenter = made.load_base.return_value, made._segmenter.return_value
     made.load_base.assert_called_once_with("vit_b", Path("base.pth"), "bf16")
     if model == "oracle":
-        wanted = {"model": "oracle", "mask_side": frozen.mask_side, "boundary_fraction": 0.01}
-        assert ours.call_args_list == [call(f"rows of {n}", **wanted) for n in ("x", "y")]
+        how = {"model": "oracle", "mask_side": frozen.mask_side, "boundary_fraction": 0.01}
+        assert ours.call_args_list == [call(f"rows of {n}", **how, group=group) for n in "xy"]
         assert not made.open_store.called
         segmenter = milliseconds = None
     else:
@@ -399,16 +398,18 @@ def test_baseline_hands_on_what_its_params_say(model, monkeypatch):
         opened.check_base.assert_called_once_with(Path("base.pth"), "bf16")
         made._segmenter.assert_called_once_with("sam", frozen, Path("base.pth"))
         segmenter.to.assert_called_once_with(made.choose_device.return_value)
-        made.choose_device.assert_called_once_with(measure.accelerator, key="evaluate.accelerator")
+        made.choose_device.assert_called_once_with(
+            measure.accelerator, key="evaluate.accelerator", local_rank=group.local_rank
+        )
         made.encoder_milliseconds.assert_called_once_with(frozen, opened.images)
         milliseconds = made.encoder_milliseconds.return_value
         entry = ModelEntry("sam", UNTRAINED, segmenter)
         assert ours.call_args_list == [
-            call(entry, opened, f"rows of {name}", batch_size=3, boundary_fraction=0.01)
-            for name in ("x", "y")
+            call(entry, opened, f"rows of {n}", batch_size=3, boundary_fraction=0.01, group=group)
+            for n in "xy"
         ]
     assert made.write_predictions.call_args_list == [
-        call(predictions / f"{name}.npz", ours.return_value.predictions) for name in ("x", "y")
+        call(predictions / f"{name}.npz", whole.predictions) for name in ("x", "y")
     ]
     made.write_scores.assert_called_once_with(["row", "row"], scores)
     made.write_parameters.assert_called_once_with(cost, model, segmenter)
@@ -479,59 +480,33 @@ def test_all_models_are_measured_by_the_stages_that_compare_them_as_their_params
     made.write_precisions.assert_called_once_with(made.average_precisions.return_value, precision)
 
 
-def test_develop_scores_every_model_on_the_development_sets(monkeypatch):
+@pytest.mark.parametrize("rank", [0, 1])
+def test_develop_scores_every_model_on_the_development_sets(rank, monkeypatch):
     made = stand_in(
         "develop", monkeypatch, "open_store", "read_manifest", "load_model_set", "choose_device",
         "evaluate_benchmarks", "write_scores",
     )  # fmt: skip
-    measure, models = measuring(development=("d",)), MagicMock()
+    measure, models, group = measuring(development=("d",)), MagicMock(), MagicMock(rank=rank)
     manifest, store, adapters, scores = PLACES[:4]
     made.load_model_set.return_value.entries = ["one", "other"]
     made.evaluate_benchmarks.side_effect = lambda entry, *_, **__: SimpleNamespace(scores=[entry])
-    develop.develop(BASE, measure, models, 42, manifest, store, adapters, scores)
+    group.gather.side_effect = lambda rows: [*rows, "others"]
+    develop.develop(BASE, measure, models, 42, manifest, store, adapters, scores, group)
     made.open_store.return_value.check_base.assert_called_once_with(Path("base.pth"), "bf16")
-    made.choose_device.assert_called_once_with(measure.accelerator, key="evaluate.accelerator")
+    made.choose_device.assert_called_once_with(
+        measure.accelerator, key="evaluate.accelerator", local_rank=group.local_rank
+    )
     made.load_model_set.assert_called_once_with(
         BASE, models, measure.models, adapters=adapters, seed=42,
         device=made.choose_device.return_value,
     )  # fmt: skip
     assert made.evaluate_benchmarks.call_args_list == [
         call(entry, made.open_store.return_value, made.read_manifest.return_value, measure,
-             names=("d",))
+             names=("d",), group=group)
         for entry in ("one", "other")
     ]  # fmt: skip
-    made.write_scores.assert_called_once_with(["one", "other"], scores)
-
-
-def test_the_data_are_prepared_as_the_params_and_the_quarantine_say(monkeypatch, tmp_path, caplog):
-    made = stand_in(
-        "prepare", monkeypatch, "public_pairs", "take_inventory", "read_quarantine",
-        "write_inventory", "manifest_frame", "valid_rows", "write_manifest",
-    )  # fmt: skip
-    made.public_pairs.return_value = ("pairs", ["a set is not here"])
-    data = MagicMock()
-    quarantine, catalogue, lock, manifest, inventory = PLACES[:5]
-    images = tmp_path / "images"
-    prepare.prepare(data, quarantine, images, catalogue, lock, manifest, inventory)
-    assert images.is_dir()
-    assert "a set is not here" in caplog.text
-    made.public_pairs.assert_called_once_with(data.catalogue, catalogue, lock)
-    made.read_quarantine.assert_called_once_with(quarantine)
-    made.take_inventory.assert_called_once_with(
-        data, made.read_quarantine.return_value, images, "pairs"
-    )
-    found = made.take_inventory.return_value
-    made.write_inventory.assert_called_once_with(found, inventory)
-    made.valid_rows.assert_called_once_with(found)
-    made.manifest_frame.assert_called_once_with(made.valid_rows.return_value.to_dict.return_value)
-    made.write_manifest.assert_called_once_with(made.manifest_frame.return_value, manifest)
-    drawn = stand_in("prepare_instances", monkeypatch, "draw_instance_sets").draw_instance_sets
-    params = MagicMock()
-    prepare_instances.prepare_instances(data, params, tmp_path / "out")
-    drawn.assert_called_once_with(
-        params.generated, tmp_path / "out", seed=data.generated.seed, side=data.generated.side,
-        workers=data.workers,
-    )  # fmt: skip
+    written = [call(["one", "other", "others"], scores)] * (not rank)
+    assert made.write_scores.call_args_list == written
 
 
 @pytest.mark.parametrize("rich", [False, True])

@@ -347,7 +347,7 @@ def hollow(stage, monkeypatch):
     return run, made, {name: given[name] for name in inspect.signature(run).parameters}
 
 
-@pytest.mark.parametrize("stage", ["evaluate", "instances", "robustness"])
+@pytest.mark.parametrize("stage", ["evaluate", "baseline", "instances", "robustness", "develop"])
 @pytest.mark.parametrize("rank", [0, 1])
 def test_each_process_has_a_device_of_its_own_and_the_first_alone_writes(stage, rank, monkeypatch):
     run, made, given = hollow(stage, monkeypatch)
@@ -357,7 +357,7 @@ def test_each_process_has_a_device_of_its_own_and_the_first_alone_writes(stage, 
         given["evaluate"].accelerator, key="evaluate.accelerator", local_rank=rank + 2
     )
     assert {each.called for name, each in made.items() if name.startswith("write_")} == {not rank}
-    assert given["group"].gather.called
+    assert given["group"].gather.called or made["evaluate_benchmark"]().gathered.called
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "baseline"])
@@ -366,10 +366,8 @@ def test_rows_and_seconds_are_those_of_all_benchmarks_and_masks_lie_by_benchmark
 ):
     run, made, given = hollow(stage, monkeypatch)
     found = SimpleNamespace(scores=[1, 2], seconds=[0.5, 0.25], predictions={})
-    made["evaluate_benchmark"].return_value = found
-    if stage == "evaluate":
-        given["group"].rank = 0
-        made["replace"].return_value.gathered.return_value = found
+    given["group"].rank, share = 0, made["replace" if stage == "evaluate" else "evaluate_benchmark"]
+    share.return_value.gathered.return_value = found
     run(**given)
     made["write_scores"].assert_called_once_with([1, 2, 1, 2], given["scores"])
     made["write_timing"].assert_called_once_with(
@@ -470,8 +468,10 @@ def test_ablate_hands_on_what_its_params_say(monkeypatch):
         scores, diagnostics, facts, history,
     )  # fmt: skip
     trained = made.train_variant.return_value
+    trained.group.gather.side_effect = lambda rows: [rows, "others"]
     trained.writes = False
     ablate(*given)
+    assert trained.group.gather.call_count == 2, "all of them have scored"
     assert not made.write_scores.called
     trained.writes = True
     ablate(*given)
@@ -484,16 +484,16 @@ def test_ablate_hands_on_what_its_params_say(monkeypatch):
         history=history,
     )  # fmt: skip
     made.read_manifest.assert_called_with(manifest)
-    made.evaluate_benchmarks.assert_called_once_with(
+    made.evaluate_benchmarks.assert_called_with(
         ModelEntry("m", own.seed, segmenter), opened, made.read_manifest.return_value, measure,
-        names=measure.compared_on,
+        names=measure.compared_on, group=trained.group,
     )  # fmt: skip
     found = made.evaluate_benchmarks.return_value.scores
-    made.AdapterProbe.assert_called_once_with(segmenter)
+    made.AdapterProbe.assert_called_with(segmenter)
     probe = made.AdapterProbe.return_value.__enter__.return_value
-    made.diagnose.assert_called_once_with(found, probe.seen, opened, grid=segmenter.base.grid)
-    made.write_scores.assert_called_once_with(found, scores)
-    made.write_diagnostics.assert_called_once_with(made.diagnose.return_value, diagnostics)
+    made.diagnose.assert_called_with(found, probe.seen, opened, grid=segmenter.base.grid)
+    made.write_scores.assert_called_once_with([found, "others"], scores)
+    made.write_diagnostics.assert_called_once_with([made.diagnose(), "others"], diagnostics)
     made.write_facts.assert_called_once_with(
         facts, segmenter, model="m", frozen_before=trained.frozen, base=trained.base
     )

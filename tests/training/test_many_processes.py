@@ -20,6 +20,8 @@ from one_of_many import BEGAN, EPOCHS
 
 from pasam.config.schema import TrainParams
 from pasam.errors import DataError, ParamsError
+from pasam.evaluation.diagnostics import read_diagnostics
+from pasam.evaluation.scores import read_scores
 from pasam.models.checkpoint import read_weights
 from pipelines.stage_runner import processes_to_start, run
 
@@ -208,9 +210,9 @@ def test_each_stage_of_several_processes_says_where_their_number_stands(root):
         last = path.read_text(encoding="utf-8").splitlines()[-1]
         (found[path.stem],) = re.findall(r"^    run\(\w+(?:, devices=\"([a-z.]+)\")?\)$", last)
     by_section = {
-        "": "prepare validate prepare_instances report baseline develop", "embed": "embed",
+        "": "prepare validate prepare_instances report", "embed": "embed",
         "pretrain.photographs": "pretrain", "train": "train repeat ablate",
-        "evaluate": "evaluate instances robustness",
+        "evaluate": "evaluate baseline develop instances robustness",
     }  # fmt: skip
     assert found == {name: key for key, names in by_section.items() for name in names.split()}
 
@@ -264,13 +266,16 @@ def test_one_of_several_processes_leaves_its_last_word_to_the_one_that_has_start
     assert capsys.readouterr().err == ""
 
 
-SHARED = ("embed@train", "embed@val", "evaluate@pa_sam", "instances", "robustness")
-TRAINED = ("train@pa_sam", "repeat@pa_sam")
+SHARED = (
+    "embed@train", "embed@val", "evaluate@pa_sam", "baseline@sam", "baseline@oracle", "instances",
+    "robustness", "develop",
+)  # fmt: skip
+TRAINED = ("train@pa_sam", "repeat@pa_sam", "ablate@bare_head")
 
 
 @slow
 def test_two_machines_of_two_embed_evaluate_and_train_as_one_process(world, tmp_path):
-    alone, many = (world.copy(tmp_path / name) for name in ("alone", "many"))
+    where = alone, many = [world.copy(tmp_path / name) for name in ("alone", "many")]
     alone.change("train", batch_size=1, accumulate=4)
     many.change("train", batch_size=1, nodes=2, devices=2)
     many.change("embed", devices=2)
@@ -297,9 +302,15 @@ def test_two_machines_of_two_embed_evaluate_and_train_as_one_process(world, tmp_
         if name.endswith("k_proj.bias"):  # what all keys share changes no attention:
             continue  # its gradient is rounding, which Adam makes steps of
         assert (ours[name] - tensor).abs().max() <= 1e-4 * tensor.abs().max(), name
-    lines = [one.path("reports/history/pa_sam-repeats.jsonl").read_text() for one in (many, alone)]
-    for one, other in zip(*(text.splitlines() for text in lines), strict=True):
-        assert json.loads(one) == pytest.approx(json.loads(other), rel=1e-4)
+    for history in ("pa_sam-repeats", "bare_head"):
+        lines = [one.path(f"reports/history/{history}.jsonl").read_text() for one in (many, alone)]
+        for one, other in zip(*(text.splitlines() for text in lines), strict=True):
+            assert json.loads(one) == pytest.approx(json.loads(other), rel=1e-4)
+    ours, theirs = (read_scores(one.path("data/ablations/bare_head.parquet")) for one in where)
+    assert list(ours["image_id"]) == list(theirs["image_id"])
+    assert list(ours["boundary_iou"]) == pytest.approx(list(theirs["boundary_iou"]), abs=0.02)
+    inside = [one.path("data/ablations/bare_head-diagnostics.parquet") for one in where]
+    assert len(read_diagnostics(inside[0])) == len(read_diagnostics(inside[1])) > 0
 
 
 @slow
