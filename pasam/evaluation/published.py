@@ -41,7 +41,6 @@ COCO = "coco"
 SEGINW = "seginw"
 """Names of the two benchmarks, as `params/paper.yaml` calls them."""
 
-_COCO_SOURCE = "backbone figure of the sam-hq repository"
 _SEGINW_SOURCE = "README and logs of the sam-hq repository"
 
 _COCO = {  # boundary AP, AP, AP large, AP medium, AP small
@@ -156,7 +155,7 @@ def published_instances() -> pd.DataFrame:
         empty where not published) and source.
     """
     rows = [
-        {"benchmark": COCO, "model": model, "base": base, "source": _COCO_SOURCE}
+        {"benchmark": COCO, "model": model, "base": base, "source": _SAM_HQ_FIGURE}
         | dict(zip(COLUMNS, values, strict=True))
         for (model, base), values in _COCO.items()
     ]

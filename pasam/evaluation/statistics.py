@@ -72,7 +72,7 @@ class Difference:
     tied: float
     p: float
     """Two-sided p-value of the same draws: below 1 - confidence where the interval leaves zero.
-    What Holm's correction runs over; it is printed only where `prints_p`."""
+    What Holm's correction runs over; it is printed from `SEEDS_FOR_P` seeds on."""
     seeds: int
     """Seeds of training that it covers; 1 says that it speaks of these weights only."""
 
@@ -82,11 +82,6 @@ class Difference:
         if self.low > 0:
             return GAIN
         return LOSS if self.high < 0 else UNDECIDED
-
-
-def prints_p(seeds: int) -> bool:
-    """Say whether so many seeds of training carry a p-value that may be printed."""
-    return seeds >= SEEDS_FOR_P
 
 
 def worded(verdict: str, seeds: int) -> str:
@@ -125,9 +120,8 @@ def interval(
         ParamsError: `n_resamples` or `confidence` is impossible.
     """
     strata = _strata(values_by_stratum, units_by_stratum, n_resamples, confidence)
-    mean, resampled = _resample(strata, n_resamples=n_resamples, confidence=confidence, seed=seed)
-    low, high = _ends(resampled, confidence)
-    return Interval(mean=float(mean[0]), low=float(low[0]), high=float(high[0]))
+    found = _estimates(strata, n_resamples=n_resamples, confidence=confidence, seed=seed)
+    return Interval(mean=float(found.mean[0]), low=float(found.low[0]), high=float(found.high[0]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,6 +160,12 @@ def estimate_many(
         _stratum(name, values_by_stratum[name], (units_by_stratum or {}).get(name))
         for name in sorted(values_by_stratum)
     ]
+    return _estimates(strata, n_resamples=n_resamples, confidence=confidence, seed=seed)
+
+
+def _estimates(
+    strata: Sequence[_Stratum], *, n_resamples: int, confidence: float, seed: int
+) -> Estimates:
     mean, resampled = _resample(strata, n_resamples=n_resamples, confidence=confidence, seed=seed)
     low, high = _ends(resampled, confidence)
     return Estimates(mean=mean, low=low, high=high, p=_two_sided(resampled))
@@ -202,23 +202,22 @@ def paired_difference(
         ParamsError: `n_resamples` or `confidence` is impossible.
     """
     delta = _differences(np.asarray(a, np.float64), np.asarray(b, np.float64), len(strata))
-    found = _strata(
+    parts = _strata(
         dict(by_stratum(delta, strata)),
         None if units is None else dict(by_stratum(np.asarray(units, np.str_), strata)),
         n_resamples,
         confidence,
     )
-    mean, resampled = _resample(found, n_resamples=n_resamples, confidence=confidence, seed=seed)
-    low, high = _ends(resampled, confidence)
+    found = _estimates(parts, n_resamples=n_resamples, confidence=confidence, seed=seed)
     per_mask = delta.mean(axis=0)
     return Difference(
-        mean=float(mean[0]),
-        low=float(low[0]),
-        high=float(high[0]),
+        mean=float(found.mean[0]),
+        low=float(found.low[0]),
+        high=float(found.high[0]),
         better=float((per_mask > 0).mean()),
         worse=float((per_mask < 0).mean()),
         tied=float((per_mask == 0).mean()),
-        p=float(_two_sided(resampled)[0]),
+        p=float(found.p[0]),
         seeds=len(delta),
     )
 

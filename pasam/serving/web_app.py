@@ -98,12 +98,6 @@ async def example_image(number: int) -> Response:
     return Response(drawn.png, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
 
 
-def add_page(app: FastAPI) -> None:
-    """Serve the page and its files."""
-    app.include_router(page_router)
-    app.mount("/page", _Files(directory=FOLDER), name="page")
-
-
 class _Files(StaticFiles):
     """Files that the browser asks for anew, so that a new version of the package shows at once."""
 
@@ -145,6 +139,7 @@ def create_app(models: ModelPool, settings: Settings) -> FastAPI:
     app.state.service = service
     add_error_handlers(app)
     app.include_router(router)
-    add_page(app)
+    app.include_router(page_router)
+    app.mount("/page", _Files(directory=FOLDER), name="page")
     app.add_middleware(RequestGuard, service=service)
     return app

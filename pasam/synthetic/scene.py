@@ -29,6 +29,8 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     "hrsod": rims.FRAYED,
     "thin": thin.SHAPES,
 }
+FAMILIES = tuple(SHAPES)
+"""Kinds of objects: stand-ins of DIS5K, COIFT, HRSOD and ThinObject5K."""
 # Longer extent of a target as a share of the picture's shorter side, by the number of targets.
 _VARIED = {1: (0.5, 0.95), 2: (0.4, 0.72), 3: (0.34, 0.58)}
 _LARGE = {1: (0.72, 1.0), 2: (0.5, 0.8), 3: (0.4, 0.62)}
@@ -53,15 +55,10 @@ _QUIET = (0, 0.15)
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A picture's size.
-
-    Attributes:
-        side: Nominal side in pixels, which sets the scale of all drawing.
-        height: Height in pixels.
-        width: Width in pixels.
-    """
+    """A picture's size in pixels."""
 
     side: int
+    """Nominal side, which sets the scale of all drawing."""
     height: int
     width: int
 
@@ -73,17 +70,13 @@ class Canvas:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An object that is to be segmented.
-
-    Attributes:
-        family: Its family.
-        extent: Range of its longer extent as a share of the picture's shorter side.
-        shape: Which object of the family; None for any.
-    """
+    """An object that is to be segmented."""
 
     family: str
     extent: tuple[float, float]
+    """Range of its longer extent as a share of the picture's shorter side."""
     shape: Shape | None = None
+    """Which object of the family; None for any."""
 
 
 def usual_targets(families: Sequence[str]) -> tuple[Target, ...]:
@@ -173,7 +166,7 @@ def _distractor(
     canvas: Canvas, draws: Draws, families: tuple[str, ...], targets: list[Layer]
 ) -> Layer:
     """Draw a smaller object of the same families in or at the box of a target."""
-    family = draws.pick(families) if draws.chance(0.7) else draws.pick(tuple(SHAPES))
+    family = draws.pick(families) if draws.chance(0.7) else draws.pick(FAMILIES)
     target = draws.pick(targets)
     height, width = target.coverage.shape
     reach = 0.4 if draws.chance(0.3) else 0.75
@@ -214,8 +207,6 @@ def _fit(whole: NDArray[np.uint8], seen: NDArray[np.uint8], *, least_area: float
     return bool(stats[1:, cv2.CC_STAT_AREA].max() >= _WHOLE * inside)
 
 
-FAMILIES = ("dis", "coift", "hrsod", "thin")
-"""Kinds of objects: stand-ins of DIS5K, COIFT, HRSOD and ThinObject5K."""
 MIXED = "mixed"
 """Family under which every target is of a family of its own."""
 MOST_OBJECTS = 3
@@ -224,18 +215,15 @@ _SCENE_ATTEMPTS = 60
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and what is to be segmented in it.
-
-    Attributes:
-        image: RGB picture, (H, W, 3) uint8.
-        masks: Visible part of each target, (H, W) uint8 each, 0..255 with soft edges; the target
-            is where the value exceeds 128.
-        kinds: Kind of each target, where kinds were asked for.
-    """
+    """A picture and what is to be segmented in it."""
 
     image: NDArray[np.uint8]
+    """RGB picture, (H, W, 3)."""
     masks: tuple[NDArray[np.uint8], ...]
+    """Visible part of each target, (H, W) each, 0..255 with soft edges; the target is where the
+    value exceeds 128."""
     kinds: tuple[str, ...] = ()
+    """Kind of each target, where kinds were asked for."""
 
 
 def draw_scene(*, family: str, seed: int, side: int, held_out: bool, objects: int = 1) -> Scene:

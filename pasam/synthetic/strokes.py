@@ -168,19 +168,16 @@ Plane = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """An object's coverage on a window of the picture.
-
-    Attributes:
-        parts: Coverage 0..255 of each part, each (h, w); later parts lie on top.
-        coverage: Coverage of the whole object, (h, w).
-        top: First row of the window in the picture.
-        left: First column of the window in the picture.
-    """
+    """An object's coverage on a window of the picture."""
 
     parts: tuple[Plane, ...]
+    """Coverage 0..255 of each part, each (h, w); later parts lie on top."""
     coverage: Plane
+    """Coverage of the whole object, (h, w)."""
     top: int
+    """First row of the window in the picture."""
     left: int
+    """First column of the window in the picture."""
 
     @property
     def window(self) -> tuple[slice, slice]:

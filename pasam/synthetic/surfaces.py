@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pasam.errors import DataError
 from pasam.synthetic.randomness import Draws
-from pasam.synthetic.strokes import Layer
+from pasam.synthetic.strokes import Layer, rotation
 
 Table = NDArray[np.uint8]
 """Colours (256, 3) of the grey levels."""
@@ -334,9 +334,7 @@ def _patch(draws: Draws, *, height: int, width: int) -> NDArray[np.float64]:
     radii = draws.free(0.08, 0.3) * min(height, width) * draws.many(0.7, 1.2, count)
     corners = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii[:, None]
     corners *= np.array([1.0, draws.free(0.2, 1.0)])
-    turn = draws.free(0, np.pi)
-    linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    return np.asarray(corners @ linear.T + centre)
+    return np.asarray(corners @ rotation(draws.free(0, np.pi)).T + centre)
 
 
 def _lay(picture: Picture, corners: NDArray[np.float64], surface: Picture) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 from pasam.synthetic.randomness import Draws
 from pasam.synthetic.strokes import (
     Drawing,
-    Points,
     arc,
     circle,
     ellipse,
@@ -209,11 +208,6 @@ def bicycle(draws: Draws, span: float) -> Drawing:
     return drawing
 
 
-def _sector(radius: float, start: float, stop: float) -> Points:
-    """Return an arc round the origin."""
-    return arc(0, 0, radius, radius, start, stop)
-
-
 def parasol(draws: Draws, span: float) -> Drawing:
     """Draw the frame of an umbrella, or an aerial: ribs, arcs and a long stick."""
     drawing, s = Drawing(), span / 2
@@ -224,9 +218,8 @@ def parasol(draws: Draws, span: float) -> Drawing:
         *(np.stack([np.zeros(2), tip]) for tip in polar(angles, np.full(count, s))), width=width
     )
     for share in np.linspace(draws.shape(0.45, 0.65), 1.0, draws.whole(1, 3)):
-        drawing.line(
-            _sector(s * share, float(angles[0]), float(angles[-1])), width=width + 0.6, part=1
-        )
+        rib = arc(0, 0, s * share, s * share, float(angles[0]), float(angles[-1]))
+        drawing.line(rib, width=width + 0.6, part=1)
     hook = s * draws.shape(0.1, 0.2)
     drawing.line(points((0, 0), (0, s)), arc(hook, s, hook, hook, np.pi, 0), width=stick, part=2)
     return drawing

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pasam.data.manifest import OF_IMAGE, QUARANTINED, valid_rows
 from pasam.errors import DataError
 from pasam.files import write_text
-from pasam.masks.images import FOREGROUND, read_image
+from pasam.masks.images import foreground, read_image
 from pasam.masks.mask_files import read_mask
 from pasam.validation.expectations import (
     IMAGES,
@@ -320,7 +320,7 @@ def outlined_thumbnail(image_path: str, mask_path: str) -> str | None:
         return _encoded(_shrunk(image))
     small = _shrunk(image)
     size = (small.shape[1], small.shape[0])
-    inside = (label > FOREGROUND).astype(np.uint8)
+    inside = foreground(label).astype(np.uint8)
     share = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     edges, _ = cv2.findContours((share > 0).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(small, edges, -1, _OUTLINE, 1)
