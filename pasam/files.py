@@ -41,6 +41,9 @@ TEMPORARY = "pasam-"
 """Begins the names of temporary folders, so that those of killed processes can be found."""
 _NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\:\ud800-\udfff]")
 _LONGEST_NAME, _LONGEST_PATH = 255, 2000  # bytes; systems take 4096 with the folder before it
+_DELIMITERS = ",;\t|"
+_SEPARATOR = re.compile(r"sep=([,;\t|])\s*")
+"""A line of Excel's before the table's first."""
 REPEAT = "Run `dvc repro` to make it again."
 
 
@@ -135,7 +138,7 @@ def keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def read_text(
     path: Path, *, advice: str, error: type[PasamError] = DataError, most_bytes: int = MOST_TEXT
 ) -> str:
-    """Read text in UTF-8, a byte order mark left out; the arguments are those of `read_json`.
+    """Read text in UTF-8, 16 or 32, a byte order mark left out; the arguments are `read_json`'s.
 
     Raises:
         PasamError: The file is missing, no regular file, too large or no text; of the type `error`.
@@ -157,7 +160,9 @@ def _opened_text(
             raise error(
                 f"{path} has {found.st_size} bytes, {most_bytes} at most are read. {advice}"
             )
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open("rb") as raw:
+            encoding = json.detect_encoding(raw.read(4))  # Excel's "Unicode text" is UTF-16
+        with path.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding) as file:
             yield file
     except FileNotFoundError:
         raise error(f"{path} does not exist. {advice}") from None
@@ -201,30 +206,39 @@ class Faults:
 
 
 def read_csv(
-    path: Path, *, advice: str
+    path: Path, *, advice: str, known: Iterable[str] = ()
 ) -> tuple[tuple[str, ...], Iterator[tuple[int, dict[str, str]]]]:
-    """Read a table in UTF-8 with a line of names.
+    """Read a table in a Unicode text with a line of names, as spreadsheets of any country write it.
 
     Args:
-        path: The file.
+        path: The file. Commas, semicolons, tabs or bars part its cells: what the first line has
+            most of, or what Excel's `sep=;` before it says.
         advice: What to do about a missing or damaged one.
+        known: Names that are taken in whatever capitals they stand.
 
     Returns:
         The names, and of each row the number of its last line and its cells by name, stripped;
-        cells that are empty or have no name are left out. Rows are read one by one, for a table
-        may have hundreds of thousands; what is wrong with the file is raised on the way.
+        cells that are empty or have no name are left out, and what stands beyond the last name is
+        under the name "". Rows are read one by one, for a table may have hundreds of thousands;
+        what is wrong with the file is raised on the way.
 
     Raises:
-        DataError: The file is missing, no text, no CSV, or has more than `MOST_ROWS` rows.
+        DataError: The file is missing, no text, no CSV, has a name twice, or has more than
+            `MOST_ROWS` rows.
     """
     read = _csv_rows(path, advice)
     _, first = next(read, (0, []))
-    names = tuple(name.strip() for name in first)
+    spelt = {name.casefold(): name for name in known}
+    names = tuple(spelt.get(name.strip().casefold(), name.strip()) for name in first)
+    if twice := [name for name, count in Counter(names).items() if name and count > 1]:
+        raise DataError(f"{path} has the column '{twice[0]:.60}' twice. Keep one. {advice}")
 
     def rows() -> Iterator[tuple[int, dict[str, str]]]:
         for line, row in read:
             cells = zip(names, row, strict=False)
-            yield line, {name: kept for name, cell in cells if name and (kept := cell.strip())}
+            kept = {name: text for name, cell in cells if name and (text := cell.strip())}
+            beyond = " ".join(row[len(names) :]).strip() if len(row) > len(names) else ""
+            yield line, {**kept, "": beyond} if beyond else kept
 
     return names, rows()
 
@@ -232,13 +246,18 @@ def read_csv(
 def _csv_rows(path: Path, advice: str) -> Iterator[tuple[int, list[str]]]:
     """Give a table's rows, the first one and all that are not empty, with their last lines."""
     with _opened_text(path, advice, DataError, MOST_JSON) as file:
-        reader = csv.reader(file)
+        head = file.readline(_LONGEST_PATH)
+        told = _SEPARATOR.fullmatch(head)
+        parted_by = told[1] if told else max(_DELIMITERS, key=head.count)
+        if not told:
+            file.seek(0)
+        reader = csv.reader(file, delimiter=parted_by, skipinitialspace=True, strict=True)
         try:
             for number, row in enumerate(reader):
                 if number > MOST_ROWS:
                     raise DataError(f"{path} has more than {MOST_ROWS} rows. {advice}")
                 if row or not number:
-                    yield reader.line_num, row
+                    yield reader.line_num + bool(told), row
         except csv.Error as fault:  # a cell of more than 131072 characters, for one
             raise DataError(f"{path} is no readable CSV: {fault}. {advice}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,13 @@ def test_help_teaches_by_examples(pasam):
 
 def test_the_version_is_the_packages(pasam):
     assert pasam("--version").output == f"pasam {__version__}\n"
+
+
+def test_the_package_runs_as_a_module(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pasam", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("pasam", run_name="__main__")
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"pasam {__version__}\n")
 
 
 def test_the_command_line_loads_without_what_only_some_commands_need():

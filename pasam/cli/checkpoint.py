@@ -33,9 +33,12 @@ def checkpoint_inspect(
 ) -> None:
     """Say what a file of weights is; nothing in it is executed.
 
+    A whole SAM that lacks tensors, and weights that are not finite, are described too, with what
+    is wrong and exit code 2.
+
     Example: pasam checkpoint inspect sam_vit_b_01ec64.pth
     """
-    from pasam.models.adapter_weights import TITLES, recognise
+    from pasam.models.adapter_weights import TITLES, expect_usable, recognise
     from pasam.models.checkpoint import file_digest
 
     found = recognise(file)
@@ -54,6 +57,7 @@ def checkpoint_inspect(
         *(f"  {name}: {value}" for name, value in found.metadata.items()),
     ]
     options.print_result(about, lines, as_json=as_json)
+    expect_usable(found, str(file))  # last: what the file is helps to see what is wrong with it
 
 
 @checkpoint_app.command("import")

@@ -250,13 +250,17 @@ def _splits(split: str) -> tuple[str, ...]:
 
 
 def _of_folders(images: Path, masks: Path) -> list[ImageWithMasks]:
-    from pasam.data.pairing import list_images, match_names
+    from pasam.data.names.folder_images import READ_MASKS, list_images, unread_images
+    from pasam.data.names.mask_names import match_names, said_of_alike
     from pasam.evaluation.set_scores import ImageWithMasks
 
     for folder in (images, masks):
         if not folder.is_dir():
             raise DataError(f"the folder {folder} does not exist.")
-    found, drawn = list_images(images, deep=True), list_images(masks, deep=True)
+    found, drawn = (
+        list_images(images, deep=True),
+        list_images(masks, deep=True, suffixes=READ_MASKS),
+    )
     matching = match_names(found, drawn, image_root=images, mask_root=masks)
     if not matching.masks_of:
         raise DataError(
@@ -265,6 +269,9 @@ def _of_folders(images: Path, masks: Path) -> list[ImageWithMasks]:
         )
     _say_what_is_left(matching.without_mask, "images have no mask")
     _say_what_is_left(matching.without_image, "masks have no image")
+    _say_what_is_left(unread_images(images, deep=True), "images cannot be read here")
+    if matching.alike:
+        typer.echo(f"note: {said_of_alike(matching.alike)}", err=True)
     return [ImageWithMasks(*found) for found in matching.masks_of.items()]
 
 

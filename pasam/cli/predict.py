@@ -81,30 +81,24 @@ def names_in_set(images: Sequence[Path]) -> list[str]:
     return [path.relative_to(root).as_posix() for path in absolute]
 
 
-OTHER_IMAGES = (".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".psd", ".svg")
-
-
 def _meant(name: str) -> list[Path]:
-    from pasam.masks.images import IMAGE_SUFFIXES
+    from pasam.data.names.folder_images import READ_IMAGES, said_of_unread, unread_images
 
     path = Path(name)
     if path.is_file():
         return [path]
     if path.is_dir():
         files = [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
-        images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
-        others = [p for p in files if p.suffix.lower() in OTHER_IMAGES]
+        images = [p for p in files if p.suffix.lower() in READ_IMAGES]
+        others = unread_images(path)
         lost = [p for p in sorted(path.iterdir()) if p.is_symlink() and not p.exists()]
         if lost:
             what = f"{len(lost)} links of {path} that lead nowhere, e.g. {lost[0].name}"
             typer.echo(f"left out: {what}.", err=True)
         if others:
-            what = f"{len(others)} files of {path} that cannot be read here, e.g. {others[0].name}"
-            typer.echo(f"left out: {what}; convert them to PNG or JPEG.", err=True)
+            typer.echo(f"left out: {said_of_unread(path, others)}.", err=True)
         if not images:
-            raise DataError(
-                f"the folder {path} holds no image; expected {', '.join(IMAGE_SUFFIXES)}."
-            )
+            raise DataError(f"the folder {path} holds no image; expected {', '.join(READ_IMAGES)}.")
         return images
     if not glob.has_magic(name):
         raise DataError(f"{path} does not exist. Give an image, a folder or a pattern.")

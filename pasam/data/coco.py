@@ -10,20 +10,19 @@ SegInW. Where a detector speaks of phrases, `phrase` may stand in place of `cate
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, takewhile
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pasam.data.names.folder_images import NamedImages
 from pasam.errors import DataError
-from pasam.files import Faults, is_regular, portable_path, read_json
+from pasam.files import Faults, read_json
 from pasam.masks.images import open_image, upright_size
 from pasam.masks.run_lengths import Rle, Shares, area, encode, from_segmentation
 
@@ -38,11 +37,6 @@ _LONGEST_LABEL = 60
 _IN_PARAMS = "Correct section `instances` of params.yaml, or put it there."
 _CROWD = (1, 1.0, True, "1", "true", "True")
 _SHOWN, _LISTED = 5, 20
-_BY_LAST_PART = "the last part of their path"
-_UNQUOTED = "their names without the per cent codes"
-_OF_UPLOAD = "their names without the prefix of Label Studio's upload"
-_UPLOADED = re.compile(r"[0-9a-f]{8}-(?P<name>.+)")
-_NOT_IN_UPLOADS = re.compile(r"[^-\w.]")
 _MOST = 1e9
 """No coordinate or score is as large."""
 _OVERHANG = 0.05
@@ -181,7 +175,7 @@ def from_coco(
     """
     content = _read_parts(file, ("images", "annotations"), advice="Correct --annotations.")
     names = {
-        _id(entry.get("id")): str(entry.get("name"))
+        plain_id(entry.get("id")): str(entry.get("name"))
         for entry in content.get("categories") or [] if isinstance(entry, dict)
     }  # fmt: skip
     records = _records(file, content)
@@ -189,7 +183,7 @@ def from_coco(
     faults = Faults()
     left_out, ignored, boxes = 0, 0, 0
     for place, annotation in enumerate(content["annotations"], start=1):
-        key, number = _id(annotation.get("image_id")), str(annotation.get("id", f"({place})"))
+        key, number = plain_id(annotation.get("image_id")), str(annotation.get("id", f"({place})"))
         if key is None or key not in records:
             faults.add(f"{file}: annotation {number} names no image of the file.")
         elif annotation.get("iscrowd") in _CROWD and not crowds:
@@ -204,7 +198,7 @@ def from_coco(
                     label=number,
                     drawing=annotation.get("segmentation"),
                     name=f"annotation {number}",
-                    category=names.get(_id(annotation.get("category_id")), "object"),
+                    category=names.get(plain_id(annotation.get("category_id")), "object"),
                 )
             )
     annotated = [
@@ -234,7 +228,7 @@ def _records(file: Path, content: Mapping[str, Any]) -> dict[str, Mapping[str, A
     """Give the images' records by their ids, of which each may be there once."""
     records: dict[str, Mapping[str, Any]] = {}
     for record in content["images"]:
-        key = _id(record.get("id"))
+        key = plain_id(record.get("id"))
         if not isinstance(record.get("file_name"), str) or key is None:
             raise DataError(f"{file}: an image lacks 'id' or 'file_name': {record!r:.80}.")
         if key in records:
@@ -256,7 +250,7 @@ def _size_of(record: Mapping[str, Any]) -> tuple[int, int] | None:
     return (height, width) if height > 0 and width > 0 else None
 
 
-def _id(value: object) -> str | None:
+def plain_id(value: object) -> str | None:
     """Bring an id to one form: tools write 7, 7.0 and "7" for the same image."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -441,7 +435,7 @@ def encoded_source(
     known = {drawn.category for one in annotated for drawn in one.objects}
     if strangers := sorted(set(categories) - known):
         raise DataError(f"{file} has no category {strangers} (--category), only {sorted(known)}.")
-    there = _Folder(images)
+    there = NamedImages(images)
     candidates, found, said, others = [], faults or Faults(), list(notes), 0
     bare = sum(not one.objects for one in annotated)
     said += [f"{bare} images without an object are left out"] if bare else []
@@ -478,86 +472,6 @@ def encoded_source(
         f"{count} images were found by {way} in {file.name}" for way, count in there.ways.items()
     ]
     return Source(kind, tuple(candidates), tuple(found.kept), found.more, tuple(said))
-
-
-class _Folder:
-    """A folder of images, in which names are looked up that other machines wrote."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.ways: Counter[str] = Counter()
-        """How often a name had to be read in another way than as it stands."""
-        self._listed: dict[str, Path] | None = None
-        self._last: dict[str, list[str]] = {}
-
-    def find(self, name: str) -> Path:
-        """Find an image by its name, as it stands or as a tool has changed it.
-
-        Raises:
-            DataError: It is not there, or cannot be told from another; what is to be done.
-        """
-        turned = name.replace("\\", "/")
-        for spelling in dict.fromkeys((name, turned)):
-            try:
-                path = self.root / portable_path(spelling)
-            except DataError:
-                continue
-            if is_regular(path):
-                return path
-        listed = self._all()
-        form = unicodedata.normalize("NFC", turned)
-        unquoted = unicodedata.normalize("NFC", unquote(turned))
-        if form in listed:
-            return listed[form]
-        if unquoted in listed:
-            self.ways[_UNQUOTED] += 1
-            return listed[unquoted]
-        uploaded = _UPLOADED.match(unquoted.rpartition("/")[2])
-        readings = [(form, _BY_LAST_PART), (unquoted, _UNQUOTED)]
-        readings += [(uploaded["name"], _OF_UPLOAD)] if uploaded else []
-        for spelling, way in readings:
-            if same := self._nearest(spelling, uploaded=way == _OF_UPLOAD):
-                if len(same) > 1:
-                    raise DataError(
-                        f"{name} may be any of {same[:_SHOWN]}. Write its place below --images"
-                    )
-                self.ways[way] += 1
-                return listed[same[0]]
-        raise DataError(
-            f"{self.root / name} does not exist, and below --images no other image has its name"
-        )
-
-    def _nearest(self, name: str, *, uploaded: bool) -> list[str]:
-        """Give the images of the same last part that share most folders above it with a name."""
-        parts = name.split("/")[::-1]
-        same = self._last.get(_upload_name(parts[0]), [])
-        if not uploaded:
-            same = [one for one in same if one.rpartition("/")[2] == parts[0]]
-        shared = {
-            one: sum(1 for _ in takewhile(_alike, zip(parts, one.split("/")[::-1], strict=False)))
-            for one in same
-        }
-        return [one for one in same if shared[one] == max(shared.values())]
-
-    def _all(self) -> dict[str, Path]:
-        from pasam.data.pairing import list_images
-
-        if self._listed is None:
-            self._listed = {}
-            for path in list_images(self.root, deep=True):
-                form = unicodedata.normalize("NFC", path.relative_to(self.root).as_posix())
-                self._listed[form] = path
-                self._last.setdefault(_upload_name(form.rpartition("/")[2]), []).append(form)
-        return self._listed
-
-
-def _alike(both: tuple[str, str]) -> bool:
-    return both[0] == both[1]
-
-
-def _upload_name(name: str) -> str:
-    """Give the name under which Label Studio, whose storage is Django's, keeps an upload."""
-    return _NOT_IN_UPLOADS.sub("", name.replace(" ", "_"))
 
 
 def _stored_size(image: Path) -> tuple[int, int]:

@@ -365,7 +365,9 @@ def pair_folders(
     Returns:
         The pairs, sorted, and the files that belong to none.
     """
-    from pasam.data.pairing import Pair, list_images, match_names  # with pandas
+    from pasam.data.names.folder_images import list_images
+    from pasam.data.names.mask_names import match_names
+    from pasam.data.pairing import Pair  # with pandas
 
     found = match_names(
         [path for path in list_images(images) if path.suffix.lower() == image_suffix.lower()],

@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.data.coco import AnnotatedFile, DrawnAs, encoded_source, from_coco
-from pasam.data.pairing import Source, from_csv, from_folders, list_images
+from pasam.data.names.folder_images import READ_IMAGES, list_images
+from pasam.data.pairing import Source, from_csv, from_folders
 from pasam.errors import DataError
 from pasam.files import Faults, read_json, read_text
-from pasam.masks.images import IMAGE_SUFFIXES, open_image
+from pasam.masks.images import open_image
 from pasam.masks.run_lengths import MOST_PIXELS, Shares, decode, from_segmentation
 
 _ROUND = 64  # corners of the polygon that stands for a circle
@@ -362,7 +363,7 @@ def _task_image(data: Mapping[str, Any]) -> str:
     """Find a task's image among its values, which may be texts and other links too."""
     texts = [value for value in data.values() if isinstance(value, str)]
     paths = [unquote(text.partition("?d=")[2] or text.partition("?")[0]) for text in texts]
-    images = [path for path in paths if path.lower().endswith(IMAGE_SUFFIXES)]
+    images = [path for path in paths if path.lower().endswith(READ_IMAGES)]
     return (images or paths)[0]
 
 

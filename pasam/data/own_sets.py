@@ -23,6 +23,7 @@ from pasam.config.schema import SUMMARY_ROWS
 from pasam.data.archives import link_or_copy
 from pasam.data.inspection import CODED, FoundObject, Inspected, InspectionTask, inspect
 from pasam.data.manifest import SPLITS
+from pasam.data.names.folder_images import JPEG_SUFFIXES
 from pasam.data.pairing import (
     CSV_COLUMNS,
     CSV_NAME,
@@ -338,9 +339,7 @@ def make_plan(
         )
         images.append(
             PlannedImage(
-                target=PurePosixPath(
-                    "im", stem + (".png" if item.chosen else item.candidate.image.suffix.lower())
-                ),
+                target=PurePosixPath("im", stem + _image_ending(item)),
                 inspected=item,
                 split=item.candidate.split
                 or given.get(_key(item))
@@ -378,6 +377,12 @@ def _mask_stem(stem: str, item: Inspected, found: FoundObject) -> str:
     if found.label:
         parts.append(found.label)
     return "_".join(parts).encode()[: 2 * _LONGEST_STEM - 10].decode(errors="ignore")
+
+
+def _image_ending(item: Inspected) -> str:
+    """Give the suffix of an image's copy; JPEG has many, of which tools know one."""
+    suffix = ".png" if item.chosen else item.candidate.image.suffix.lower()
+    return JPEG_SUFFIXES[0] if suffix in (".jfif", ".jpe") else suffix
 
 
 def _ending(found: FoundObject) -> str:

@@ -10,7 +10,6 @@ import functools
 import itertools
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +17,24 @@ from pathlib import Path
 
 from pasam.config.schema import SUMMARY_ROWS
 from pasam.data.manifest import SPLITS, Fault
+from pasam.data.names.folder_images import (
+    JPEG_SUFFIXES,
+    READ_IMAGES,
+    READ_MASKS,
+    SpeltFiles,
+    list_images,
+    plain_form,
+    said_of_unread,
+    unread_images,
+)
+from pasam.data.names.mask_names import mask_owners, match_names, name_below, said_of_alike
 from pasam.errors import DataError
 from pasam.files import Faults, is_regular, read_csv
-from pasam.masks.images import IMAGE_SUFFIXES, MASK_SUFFIXES
 from pasam.masks.run_lengths import Rle
 
 CSV_NAME = "manifest.csv"
 CSV_COLUMNS = ("split", "dataset", "image", "mask")
 GROUP_COLUMN = "group"
-_MASK_PART = re.compile(r"(_[^_]*|[-. ](mask|masks|gt|label|labels|seg|matte))$", re.IGNORECASE)
-"""What a mask's name has behind its image's."""
 SET_FILE = "set.json"
 """Marks a folder as a data set that was registered, with a table of its own."""
 
@@ -54,145 +61,6 @@ class Pair:
             kind=kind, split=self.split, dataset=self.dataset, image=self.image, mask=self.mask,
             message=message,
         )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Matching:
-    """Images with their masks, and whatever is left."""
-
-    masks_of: dict[Path, tuple[Path, ...]]
-    """The masks of every image that has one."""
-    without_mask: tuple[Path, ...]
-    without_image: tuple[Path, ...]
-    """Masks whose name leads to no image."""
-    same_name: tuple[tuple[Path, Path], ...]
-    """Images that differ in nothing but their suffix, so that masks cannot tell them apart."""
-
-
-def match_names(
-    images: Sequence[Path],
-    masks: Sequence[Path],
-    *,
-    image_root: Path,
-    mask_root: Path,
-    pattern: str | None = None,
-) -> Matching:
-    """Pair masks with images by their names below the two roots.
-
-    The masks of `cat.jpg` are `cat.png`, `cat.jpg.png`, `cat_<anything>.png`, `cat-mask.png` and
-    every file in a folder `cat`; the longest image name that fits wins.
-
-    Args:
-        images: Files below `image_root`.
-        masks: Files below `mask_root`.
-        image_root: Folder that the images' names start from.
-        mask_root: Folder that the masks' names start from.
-        pattern: How a pair is named, without suffixes: `IMAGE=MASK`, each with one `{name}`.
-    """
-    by_name: dict[str, Path] = {}
-    same_name = []
-    for image in images:
-        named = _named_by(pattern, _name(image, image_root), 0)
-        other = by_name.setdefault(named, image) if named else image  # fits no pattern: no mask
-        if other != image:
-            same_name.append((other, image))
-    whole_names = {_name(image, image_root, whole=True): image for image in images}
-    masks_of: dict[Path, list[Path]] = {}
-    without_image = []
-    for mask in masks:
-        name = _named_by(pattern, _name(mask, mask_root), 1)
-        if pattern is not None and name not in by_name:
-            if name:
-                without_image.append(mask)
-            continue
-        owner = whole_names.get(name) or next(
-            (by_name[owner] for owner in _possible_owners(name) if owner in by_name), None
-        )
-        if owner is None:
-            without_image.append(mask)
-        else:
-            masks_of.setdefault(owner, []).append(mask)
-    return Matching(
-        masks_of={image: tuple(masks_of[image]) for image in images if image in masks_of},
-        without_mask=tuple(image for image in images if image not in masks_of),
-        without_image=tuple(without_image),
-        same_name=tuple(same_name),
-    )
-
-
-def _named_by(pattern: str | None, name: str, side: int) -> str:
-    """Take out of an image's (0) or a mask's (1) name what both share by a pattern."""
-    if pattern is None:
-        return name
-    parts = pattern.partition("=")[::2]
-    if not all(part.count("{name}") == 1 for part in parts):
-        raise DataError(
-            f"--names is '{pattern}', expected IMAGE=MASK with {{name}} once in each, such as "
-            "'{name}_leftImg8bit={name}_gtFine_instanceIds'."
-        )
-    before, after = parts[side].split("{name}")
-    folder, slash, short = name.rpartition("/")
-    if short.startswith(before) and short.endswith(after):
-        return folder + slash + short[len(before) : len(short) - len(after)]
-    return ""
-
-
-def list_images(
-    folder: Path, *, deep: bool = False, suffixes: Sequence[str] = IMAGE_SUFFIXES
-) -> list[Path]:
-    """List the images of a folder, sorted; hidden ones are left out, links are followed.
-
-    Args:
-        folder: Where they lie.
-        deep: Whether those in folders inside it count too.
-        suffixes: What their names end with.
-
-    Raises:
-        DataError: A name is no UTF-8, so that no table can hold it.
-    """
-    found = [path for path in _files(folder, deep, set()) if path.suffix.lower() in suffixes]
-    for path in found:
-        name = os.fsencode(path)
-        try:
-            name.decode()
-        except UnicodeDecodeError:
-            shown = name.decode(errors="backslashreplace")
-            raise DataError(
-                f"the name {shown} is no UTF-8. Rename the file (convmv does it for whole folders)."
-            ) from None
-    return sorted(found)
-
-
-def _files(folder: Path, deep: bool, above: set[Path]) -> Iterator[Path]:
-    """Go through a folder; what is no file, as a pipe, is listed, for its reader to refuse it."""
-    here = folder.resolve()
-    if here in above:  # a link that leads back up
-        return
-    for path in folder.iterdir():
-        if path.name.startswith("."):
-            continue
-        if not path.is_dir():
-            yield path
-        elif deep:
-            yield from _files(path, deep, above | {here})
-
-
-def _name(path: Path, root: Path, *, whole: bool = False) -> str:
-    """Name a file by its place below the root, without suffix; all Unicode forms are alike."""
-    below = path.relative_to(root)
-    return unicodedata.normalize("NFC", (below if whole else below.with_suffix("")).as_posix())
-
-
-def _possible_owners(name: str) -> Iterator[str]:
-    """List what the image of a mask may be called, from the longest name to the shortest."""
-    folder, slash, short = name.rpartition("/")
-    yield folder + slash + short
-    while end := _MASK_PART.search(short):
-        short = short[: end.start()]
-        yield folder + slash + short
-    while folder:
-        yield folder
-        folder = folder.rpartition("/")[0]
 
 
 def find_pairs(own: Path) -> tuple[tuple[Pair, ...], tuple[Fault, ...]]:
@@ -269,14 +137,14 @@ def _pairs_of_set(folder: Path) -> Iterator[Pair | Fault]:
 def _pairs_of_csv(table: Path) -> Iterator[Pair | Fault]:
     files = _NamedFiles(table.parent)
     for line, row in _read_rows(table, CSV_COLUMNS):
-        pair = Pair(
-            split=row["split"], dataset=row["dataset"], image=files.path(row["image"]),
-            mask=files.path(row["mask"]), group=row.get(GROUP_COLUMN, ""),
-        )  # fmt: skip
         faults = _row_faults(
             row, CSV_COLUMNS, place=f"{table}, row {line}", files=files, splits=SPLITS
         )
         first = next(faults, None)
+        pair = Pair(
+            split=row["split"], dataset=row["dataset"], image=files.path(row["image"]),
+            mask=files.path(row["mask"]), group=row.get(GROUP_COLUMN, ""),
+        )  # fmt: skip
         yield pair if first is None else pair.fault(*first)
 
 
@@ -286,11 +154,13 @@ def _read_rows(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[
     Raises:
         DataError: It is missing, no CSV in UTF-8, or lacks one of the columns.
     """
-    names, rows = read_csv(table, advice="Correct its name (--csv), or save it as CSV in UTF-8.")
+    advice = "Correct its name (--csv), or save it as CSV in UTF-8."
+    names, rows = read_csv(table, advice=advice, known=(*CSV_COLUMNS, GROUP_COLUMN, *columns))
     missing = [name for name in columns if name not in names]
     if missing:
         raise DataError(
-            f"{table} lacks the columns {missing}; it needs {list(columns)} and has {list(names)}."
+            f"{table} lacks the columns {missing}; it needs {list(columns)} and has {list(names)} "
+            "in its first line."
         )
     empty = dict.fromkeys(names, "")
     return ((line, {**empty, **cells}) for line, cells in rows)
@@ -305,12 +175,19 @@ class _NamedFiles(dict[str, bool]):
 
     def __init__(self, root: Path) -> None:
         super().__init__()
-        self.path = functools.cache(lambda name: root / name)
+        self.path = functools.cache(lambda name: self._spelt.get(name) or root / name)
         self.root = str(root)
+        self._spelt: dict[str, Path] = {}
+        self._others = SpeltFiles()
 
     def __missing__(self, name: str) -> bool:
         # A `Path` takes longer to make than to look for, and most are never needed.
-        found = self[name] = is_regular(os.path.join(self.root, name))  # noqa: PTH118
+        found = is_regular(os.path.join(self.root, name))  # noqa: PTH118
+        if not found and ("\\" in name or "%" in name or not name.isascii()):
+            other = self._others.find(Path(self.root), name)
+            found = other is not None
+            self._spelt |= {name: other} if other else {}
+        self[name] = found
         return found
 
 
@@ -326,6 +203,12 @@ def _row_faults(
     for name in columns:
         if not row[name]:
             yield "bad_row", f"{place}: '{name}' is empty. Fill it in, or remove the row."
+    if row.get(""):
+        yield (
+            "bad_row",
+            f"{place}: '{row['']:.60}' stands beyond the last column. Put a name with a comma in "
+            "it between quotes, or name the column.",
+        )
     if row.get("split", "") not in splits:
         yield (
             "bad_row",
@@ -363,12 +246,8 @@ def _pairs_of_dataset(dataset: Path) -> Iterator[Pair | Fault]:
                 f"{dataset} lacks the folder '{folder.name}'; a data set needs 'im' (images) and "
                 "'gt' (masks)."
             )
-    masks = [
-        mask
-        for folder in (gt, *_folders(gt))
-        for mask in list_images(folder, suffixes=MASK_SUFFIXES)
-    ]
-    found = match_names(list_images(im), masks, image_root=im, mask_root=gt)
+    masks = list_images(gt, deep=True, suffixes=READ_MASKS)
+    found = match_names(list_images(im, deep=True), masks, image_root=im, mask_root=gt)
     names = {"split": dataset.parent.name, "dataset": dataset.name}
     for first, second in found.same_name:
         message = (
@@ -393,6 +272,20 @@ def _pairs_of_dataset(dataset: Path) -> Iterator[Pair | Fault]:
     for image, of_image in found.masks_of.items():
         for mask in of_image:
             yield Pair(**names, image=image, mask=mask)
+
+
+def left_out_of_layout(own: Path) -> tuple[str, ...]:
+    """Say which pictures in the layout's folders are of kinds that are not read."""
+    parts = [
+        dataset / part
+        for split in (own / name for name in SPLITS)
+        if split.is_dir() and not (own / CSV_NAME).is_file()
+        for dataset in _folders(split)
+        for part in ("im", "gt")
+        if (dataset / part).is_dir()
+    ]
+    unread = {part: unread_images(part, deep=True, suffixes=READ_MASKS) for part in parts}
+    return tuple(f"{said_of_unread(part, found)}." for part, found in unread.items() if found)
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -466,10 +359,14 @@ def from_folders(
     Raises:
         DataError: A folder is missing or empty, or the expression is none.
     """
-    image_files = _listed(images, "images", IMAGE_SUFFIXES)
-    mask_files = _listed(masks, "masks", MASK_SUFFIXES)
+    image_files = _listed(images, "images", READ_IMAGES)
+    mask_files = _listed(masks, "masks", READ_MASKS)
+    unread = {
+        folder: unread_images(folder, deep=True, suffixes=suffixes)
+        for folder, suffixes in ((images, READ_IMAGES), (masks, READ_MASKS))
+    }
     if images.resolve() == masks.resolve():
-        image_files = [path for path in image_files if path.suffix.lower() in (".jpg", ".jpeg")]
+        image_files = [path for path in image_files if path.suffix.lower() in JPEG_SUFFIXES]
         mask_files = [path for path in mask_files if path.suffix.lower() == ".png"]
         if not image_files or not mask_files:
             raise DataError(
@@ -485,24 +382,27 @@ def from_folders(
         for first, second in found.same_name
     )
     for image, of_image in found.masks_of.items():
-        name = _name(image, images)
+        name = name_below(image, images)
         group_name = None if group is None else _group_of(name, group)
         if group is not None and group_name is None:
             faults.add(f"'{group}' (--group) finds nothing in the name {name}.")
         candidates.append(PairCandidate(image=image, name=name, masks=of_image, group=group_name))
     bare = len(found.without_mask) if pattern else 0
-    notes = (f"{bare} images without a mask are left out",) if bare else ()
+    notes = [f"{bare} images without a mask are left out"] if bare else []
+    notes += [f"left out: {said_of_unread(*each)}" for each in unread.items() if each[1]]
+    notes += [said_of_alike(found.alike)] if found.alike else []
     faults.extend(
         f"{image} has no mask: {masks} holds no {image.stem}.png, {image.stem}_<anything>.png or "
         f"folder {image.stem}/. Of other names --names speaks, such as '{{name}}=gt_{{name}}'."
         for image in found.without_mask
         if not bare
     )
-    faults.extend(
-        f"{mask} belongs to no image: {images} holds none of its name."
-        for mask in found.without_image
-    )
-    return Source("folders", tuple(candidates), tuple(faults.kept), faults.more, notes)
+    others = {name_below(path, images): path.name for path in unread[images]}
+    for mask in found.without_image:
+        other = next((others[n] for n in mask_owners(name_below(mask, masks)) if n in others), None)
+        why = f"{other} cannot be read here" if other else f"{images} holds none of its name"
+        faults.add(f"{mask} belongs to no image: {why}.")
+    return Source("folders", tuple(candidates), tuple(faults.kept), faults.more, tuple(notes))
 
 
 def from_csv(table: Path, *, group: str | None = None) -> Source:
@@ -536,7 +436,7 @@ def from_csv(table: Path, *, group: str | None = None) -> Source:
         candidates.append(
             PairCandidate(
                 image=image,
-                name=_sources_name(Path(of_image[0]["image"])),
+                name=_sources_name(image, table.parent, of_image[0]["image"]),
                 masks=masks,
                 group=of_image[0].get(group or GROUP_COLUMN) or None,
                 split=of_image[0].get("split") or None,
@@ -545,9 +445,9 @@ def from_csv(table: Path, *, group: str | None = None) -> Source:
     return Source("csv", tuple(candidates), tuple(faults.kept), faults.more)
 
 
-def _sources_name(image: Path) -> str:
+def _sources_name(image: Path, root: Path, given: str) -> str:
     """Name an image by its path in the table; where that is one machine's, by its last part."""
-    return image.stem if image.is_absolute() else image.with_suffix("").as_posix()
+    return plain_form(image.stem) if Path(given).is_absolute() else name_below(image, root)
 
 
 def _listed(folder: Path, what: str, suffixes: Sequence[str]) -> list[Path]:
@@ -561,7 +461,7 @@ def _listed(folder: Path, what: str, suffixes: Sequence[str]) -> list[Path]:
 
 def _group_of(name: str, expression: str) -> str | None:
     try:
-        found = re.search(expression, name)
+        found = re.search(plain_form(expression), name)
     except re.error as error:
         raise DataError(f"--group '{expression}' is no regular expression: {error}.") from None
     if found is None:

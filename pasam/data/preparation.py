@@ -9,6 +9,7 @@ back in order, so their number changes nothing.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -177,13 +178,34 @@ def _unless_reviewed(row: Row, quarantine: Quarantine) -> Row:
 
 
 def _one_mask_per_id(rows: Sequence[Row]) -> list[Row]:
-    """Leave out every mask whose id a mask before it has."""
+    """Leave out every mask whose id a mask before it has, even with its folders in it."""
     first: dict[str, Row] = {}
     kept = []
-    for row in rows:
+    for row in _with_folders_in_ids(rows):
         owner = row if row["fault"] is not None else first.setdefault(row["id"], row)
         kept.append(row if owner is row else invalid_row(_taken(row, owner)))
     return kept
+
+
+def _with_folders_in_ids(rows: Sequence[Row]) -> list[Row]:
+    """Put what parts masks of one name, as `a/1.png` and `b/1.png`, into their ids."""
+    same: dict[str, set[str]] = {}
+    for row in rows:
+        if row["fault"] is None:
+            same.setdefault(row["id"], set()).add(row["mask"])
+    longer = {}
+    for identity, masks in same.items():
+        whole = {mask: Path(mask).absolute() for mask in masks if len(masks) > 1}
+        top = os.path.commonpath([path.parent for path in whole.values()] or [Path()])
+        dataset = identity.partition("/")[0]
+        for mask, path in whole.items():
+            below = path.relative_to(top).with_suffix("")
+            longer[identity, mask] = f"{dataset}/{'_'.join(below.parts)}"
+    named = [longer.get((row["id"], row["mask"]), row["id"]) for row in rows]
+    return [
+        row if row["fault"] is not None or row["id"] == name else {**row, "id": name}
+        for row, name in zip(rows, named, strict=True)
+    ]
 
 
 def _taken(row: Row, first: Row) -> Fault:
@@ -192,8 +214,8 @@ def _taken(row: Row, first: Row) -> Fault:
         mask=Path(row["mask"]),
         message=(
             f"{first['mask']} and {row['mask']} would both be '{row['id']}' in the manifest; ids "
-            "are '<dataset>/<name of the mask>'. Rename one file, or give its data set another "
-            "name."
+            "are '<dataset>/<name of the mask>', with its folders where names clash. Rename one "
+            "file, or give its data set another name."
         ),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from pasam.data.manifest import OF_IMAGE, OF_TABLE, QUARANTINED, project_path
+from pasam.data.names.folder_images import plain_form
 from pasam.errors import DataError
 from pasam.files import file_sha256, read_csv, write_text
 
@@ -40,10 +41,11 @@ class Quarantine:
         self.entries: Mapping[str, QuarantineEntry] = {
             entry.file: entry for entry in sorted(entries)
         }
+        self._by_form = {plain_form(file): entry for file, entry in self.entries.items()}
 
     def reason_for(self, path: Path | None) -> str | None:
         """Say why a file is left out; None when it is not, or has changed since it was listed."""
-        entry = self.entries.get(project_path(path)) if path is not None else None
+        entry = self._by_form.get(plain_form(project_path(path))) if path is not None else None
         if path is None or entry is None:
             return None
         return entry.reason if entry.sha256 == content_digest(path) else None
@@ -75,6 +77,7 @@ def read_quarantine(path: Path) -> Quarantine:
         path,
         advice="It lists the files to leave out; with none, it holds the one line "
         f"'{','.join(COLUMNS)}'. Restore it.",
+        known=COLUMNS,
     )
     if columns != COLUMNS:
         raise DataError(f"{path} has the columns {list(columns)}, expected {list(COLUMNS)}.")

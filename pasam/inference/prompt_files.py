@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pasam.data.coco import plain_id
+from pasam.data.names.folder_images import SpeltFiles, plain_form, spellings
 from pasam.errors import DataError, PasamError, PromptError
-from pasam.files import is_regular, read_csv, read_json
+from pasam.files import read_csv, read_json
 from pasam.inference.image_prompt import (
     Label,
     Number,
@@ -33,6 +35,8 @@ FORMS = (
 )
 
 
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,(\d{1,2}|\d{4,})")
+"""A number of a spreadsheet with a decimal comma; with three digits it may be one of thousands."""
 MOST_PROMPTS = 100_000
 """Prompts of a file, or its rows, that are read; COCO's validation images have 36,781 objects."""
 
@@ -75,9 +79,11 @@ def read_prompt_file(path: Path, images: Sequence[Path]) -> PromptsByImage:
     by_image: dict[Path, list[PromptedObject]] = {image: [] for image in images}
     meant = cache(_ImageNames(path, images).meant)  # each name is looked for once
 
+    spelt = SpeltFiles()
+
     @cache  # as run lengths: as pixels, a few hundred masks would take all memory
     def drawn(name: str) -> Rle:
-        return encode(foreground(read_mask(path.parent / name)))
+        return encode(foreground(read_mask(spelt.find(path.parent, name) or path.parent / name)))
 
     extras: dict[str, dict[str, Any]] = {"": {}}
     for number, content in enumerate(entries):
@@ -103,8 +109,10 @@ def read_prompt_file(path: Path, images: Sequence[Path]) -> PromptsByImage:
 def images_of(path: Path) -> list[Path]:
     """Find the images that a file of prompts names, each once, in its order.
 
+    Some may be absent, for the reader of images to say so of each: the others can be done.
+
     Raises:
-        DataError: The file is missing or in no known form, or an image is not there.
+        DataError: The file is missing or in no known form, or none of its images is there.
         PromptError: A prompt of a JSON file names none.
     """
     names: Iterable[str]
@@ -112,13 +120,17 @@ def images_of(path: Path) -> list[Path]:
         names = (cells.get("image", "") for _, cells in _rows(path))
     else:  # what else is in them is looked at when they are read
         names = (_image_of(each, number, path) for number, each in enumerate(_read_json(path)))
-    found: dict[Path, None] = {}
-    for image in (path.parent / name for name in dict.fromkeys(names)):
-        if not is_regular(image):
-            raise DataError(
-                f"{path} names {str(image)[:300]}, which does not exist; name the images too."
-            )
-        found[image] = None
+    spelt, absent, found = SpeltFiles(), list[str](), dict[Path, None]()
+    for name in dict.fromkeys(names):
+        image = spelt.find(path.parent, name)
+        absent += [name] if image is None else []
+        found[image or path.parent / name] = None
+    if absent and len(absent) == len(found):
+        others = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        raise DataError(
+            f"{path} names {str(path.parent / absent[0])[:300]}{others}, which does not exist; "
+            "names are relative to the file's folder. Correct them, or name the images too."
+        )
     return list(found)
 
 
@@ -149,12 +161,7 @@ class _ImageNames:
         Raises:
             DataError: It means none, or several.
         """
-        wanted, place = _plain(name), _plain((self._folder / name).absolute())
-        found = self._whole.get(place) or [
-            image
-            for image in self._last.get(wanted.rpartition("/")[2], ())
-            if f"/{_plain(image)}".endswith(f"/{wanted}")
-        ]
+        found = next((images for way in spellings(name) if (images := self._spelt(way))), [])
         if not found:
             raise DataError(
                 f"the image {name!r} is none of the {self._count} images given. Give it too, or "
@@ -166,9 +173,17 @@ class _ImageNames:
             )
         return found[0]
 
+    def _spelt(self, name: str) -> list[Path]:
+        wanted, place = _plain(name), _plain((self._folder / name).absolute())
+        return self._whole.get(place) or [
+            image
+            for image in self._last.get(wanted.rpartition("/")[2], ())
+            if f"/{_plain(image)}".endswith(f"/{wanted}")
+        ]
+
 
 def _plain(name: str | Path) -> str:
-    return unicodedata.normalize("NFC", Path(name).as_posix())
+    return plain_form(Path(name).as_posix())
 
 
 def _read_json(path: Path) -> list[Any]:
@@ -192,14 +207,24 @@ def _read_json(path: Path) -> list[Any]:
 
 def _of_coco(content: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]:
     try:
-        names = {image["id"]: image["file_name"] for image in content["images"]}
-        kinds = {kind["id"]: kind["name"] for kind in content.get("categories", ())}
-        for each in content["annotations"]:
-            x, y, width, height = each["bbox"]
-            kind = kinds.get(each.get("category_id"), "")
-            box = (x, y, x + width, y + height)
-            yield {"image": names[each["image_id"]], "box": box, "category": kind}
-    except (KeyError, TypeError, ValueError) as error:
+        names = {plain_id(image["id"]): image["file_name"] for image in content["images"]}
+        kinds = {plain_id(kind["id"]): kind["name"] for kind in content.get("categories") or ()}
+        for place, each in enumerate(content["annotations"], start=1):
+            number, image = each.get("id", f"({place})"), plain_id(each["image_id"])
+            if image not in names:
+                raise DataError(f"{path}: annotation {number!s:.80} names no image of the file.")
+            try:
+                x, y, width, height = map(float, [*each["bbox"]])
+            except (OverflowError, TypeError, ValueError):
+                raise DataError(
+                    f"{path}: the bbox of annotation {number!s:.80} is {each['bbox']!r:.80}, "
+                    "expected x, y, width, height in pixels. Correct it, or take it out."
+                ) from None
+            kind = kinds.get(plain_id(each.get("category_id")), "")
+            yield {
+                "image": names[image], "box": (x, y, x + width, y + height), "category": kind,
+            }  # fmt: skip
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} is not in COCO's form ({type(error).__name__}: {error!s:.80}); every "
             "annotation needs image_id and bbox (x, y, width, height)."
@@ -207,14 +232,20 @@ def _of_coco(content: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    names, rows = read_csv(path, advice=f"Expected {FORMS}.")
-    unknown = [name for name in names if name not in (*COLUMNS, "category")]
+    known = (*COLUMNS, "category")
+    names, rows = read_csv(path, advice=f"Expected {FORMS}.", known=known)
+    unknown = [name for name in names if name not in known]
     if "image" not in names or unknown:
         raise DataError(f"{path} has the columns {', '.join(names)[:200]}; expected {FORMS}.")
-    for place, row in enumerate(rows):
+    for place, (line, cells) in enumerate(rows):
         if place == MOST_PROMPTS:
             raise _too_many(path)
-        yield row
+        if beyond := cells.get(""):
+            raise DataError(
+                f"{path}, line {line}: '{beyond:.60}' stands beyond the last column. Put what has "
+                "a comma in it between quotes."
+            )
+        yield line, cells
 
 
 def _too_many(path: Path) -> DataError:
@@ -256,11 +287,14 @@ def _add_row(objects: _Objects, cells: dict[str, str], number: int, path: Path) 
 
 
 def _number(cells: Mapping[str, str], name: str, number: int, path: Path) -> float:
+    found = cells.get(name, "nothing")
+    text = found.replace(",", ".") if _DECIMAL_COMMA.fullmatch(found) else found
     try:
-        return float(cells[name])
-    except (KeyError, ValueError):
-        found = cells.get(name, "nothing")
-        raise DataError(f"{path}, line {number}: {name} is {found}, expected a number.") from None
+        return float(text)
+    except ValueError:
+        raise DataError(
+            f"{path}, line {number}: {name} is {found:.80}, expected a number with a point."
+        ) from None
 
 
 def _checked(content: object, number: int, path: Path) -> FilePrompt:

@@ -25,10 +25,12 @@ from pasam.models.build import (
     TrainedDecoder,
     build_decoder,
     digest,
+    expect_sam,
     freeze_decoder,
 )
 from pasam.models.checkpoint import (
     check_fit,
+    expect_finite,
     load_strictly,
     read_metadata,
     read_weights,
@@ -196,6 +198,23 @@ def recognise(path: Path) -> CheckpointKind:
             "Save all of the model's tensors, or put these over those of the SAM that it is of."
         )
     return CheckpointKind(kind, _size(weights), metadata, weights)
+
+
+def expect_usable(found: CheckpointKind, source: str) -> None:
+    """Refuse weights that are recognised and yet could not be opened.
+
+    Args:
+        found: What `recognise` says.
+        source: Where they come from, for the error.
+
+    Raises:
+        CheckpointError: A whole SAM lacks tensors, has unknown ones or some of another shape; or
+            any file holds NaN or infinity.
+    """
+    if found.kind == "sam" and found.size is not None:
+        advice = f"Save all tensors of a SAM of the size {found.size}, and nothing else."
+        expect_sam(found.size, found.weights, source=source, advice=advice)
+    expect_finite(found.weights, source)
 
 
 def _kind(weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Kind | None:

@@ -26,7 +26,7 @@ from pasam.errors import ParamsError
 from pasam.files import sha256_of
 from pasam.models import image_adapter, pa_mask_decoder
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
-from pasam.models.checkpoint import check_fit, load_strictly, read_weights
+from pasam.models.checkpoint import SIZE_ADVICE, check_fit, load_strictly, read_weights
 from pasam.models.encoders.fused_attention import fused
 from pasam.models.encoders.lite import STAGES, LiteEncoder, Stage, level_widths
 from pasam.models.encoders.tiny_vit import TinyVit
@@ -164,9 +164,20 @@ def expect_base(size: str, checkpoint: Path) -> None:
     Raises:
         CheckpointError: The file is unreadable, or of another architecture.
     """
+    expect_sam(size, read_weights(checkpoint), source=str(checkpoint))
+
+
+def expect_sam(
+    size: str, weights: Mapping[str, Tensor], *, source: str, advice: str = SIZE_ADVICE
+) -> None:
+    """Compare tensors with those of a whole SAM; the arguments are those of `check_fit`.
+
+    Raises:
+        CheckpointError: One is missing, unknown, of another shape, or not finite.
+    """
     with torch.device("meta"):  # names and shapes, and no memory
         wanted = build_base(size).sam.state_dict()
-    check_fit(read_weights(checkpoint), wanted, source=str(checkpoint))
+    check_fit(weights, wanted, source=source, advice=advice)
 
 
 def build_decoder(base: BaseSam, variant: VariantParams) -> TrainedDecoder:

@@ -9,6 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -90,8 +91,12 @@ def write_state_dict(path: Path, weights: Mapping[str, Tensor]) -> None:
         torch.save(plain, draft)
 
 
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
+WRAPPERS = (
+    "state_dict", "model_state_dict", "model_state", "model", "sam_model", "sam", "params",
+    "weights", "net",
+)  # fmt: skip
 """Names under which training programs keep a model's tensors, beside their own state."""
+_DEEPEST = 3  # such names within each other
 PREFIXES = ("module.", "model.", "sam.", "net.", "_orig_mod.")
 """What wrappers (DataParallel, Lightning, `torch.compile`) put before every tensor's name."""
 
@@ -129,7 +134,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds {type(content).__name__}, expected tensors by name.")
-    content = next((content[w] for w in WRAPPERS if isinstance(content.get(w), dict)), content)
+    content = _unwrapped(content)
     others = [
         f"{name!r}: {type(value).__name__}"
         for name, value in content.items()
@@ -141,6 +146,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             "Save the state dict alone."
         )
     return _without_prefix(content)
+
+
+def _unwrapped(content: dict[Any, Any]) -> dict[Any, Any]:
+    """Take a model's tensors out of a training program's state, which may wrap them twice."""
+    for _ in range(_DEEPEST):  # a pickle can hold itself
+        content = next((content[w] for w in WRAPPERS if isinstance(content.get(w), dict)), content)
+    return content
 
 
 def _without_prefix(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -166,11 +178,11 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise CheckpointError(f"{path} cannot be read as safetensors: {error}.") from None
 
 
-_SIZE = "Check base.size against base.checkpoint."
+SIZE_ADVICE = "Check base.size against base.checkpoint."
 
 
 def load_strictly(
-    module: nn.Module, weights: Mapping[str, Tensor], *, source: str, advice: str = _SIZE
+    module: nn.Module, weights: Mapping[str, Tensor], *, source: str, advice: str = SIZE_ADVICE
 ) -> None:
     """Load tensors into a module that has exactly these names and shapes.
 
@@ -190,7 +202,11 @@ def load_strictly(
 
 
 def check_fit(
-    found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, source: str, advice: str = _SIZE
+    found: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    *,
+    source: str,
+    advice: str = SIZE_ADVICE,
 ) -> None:
     """Check that tensors have exactly the names and shapes that are wanted.
 
@@ -233,6 +249,15 @@ def _expect_numbers(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], s
             f"{source} holds numbers of a kind that is not loaded: {_few(kinds)}; expected 32 or "
             "16 bit floating point. Save the weights unquantised."
         )
+    expect_finite(found, source)
+
+
+def expect_finite(found: Mapping[str, Tensor], source: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        CheckpointError: A tensor holds one.
+    """
     broken = [name for name, tensor in sorted(found.items()) if not torch.isfinite(tensor).all()]
     if broken:
         raise CheckpointError(

@@ -15,7 +15,7 @@ from pasam.errors import CheckpointError
 from pasam.inference import model_files, onnx_export
 from pasam.inference.onnx_export import Parity
 from pasam.models.adapter_weights import recognise
-from pasam.models.checkpoint import write_weights
+from pasam.models.checkpoint import read_weights, write_weights
 
 
 @pytest.fixture
@@ -210,3 +210,24 @@ def test_the_figure_is_renewed_no_wider_than_a_page_needs_and_the_page_opened(
     (reports / "index.html").touch()
     assert CliRunner().invoke(app, ("report", "open")).output == "Page: reports/index.html\n"
     assert opened == [(reports / "index.html").resolve().as_uri()]
+
+
+def test_inspect_says_what_a_sam_lacks_and_which_numbers_are_none(pasam, tmp_path):
+    weights = dict(recognise(Path("base.safetensors")).weights)
+    name = next(iter(weights))
+    write_weights(tmp_path / "less.safetensors", dict(list(weights.items())[1:]), metadata={})
+    less = pasam("inspect", tmp_path / "less.safetensors")
+    assert (less.exit_code, "a whole SAM, tiny" in less.stdout) == (2, True)
+    assert f"missing {name}; unknown none" in less.stderr
+    weights[name] = torch.full_like(weights[name], torch.nan)
+    write_weights(tmp_path / "nan.safetensors", weights, metadata={})
+    nan = pasam("inspect", tmp_path / "nan.safetensors", "--json")
+    assert (nan.exit_code, json.loads(nan.stdout)["kind"]) == (2, "sam")
+    assert f"holds NaN or infinity in {name}" in nan.stderr
+
+
+def test_weights_are_found_in_the_states_of_training_programs(tmp_path):
+    weights = {"image_encoder.a": torch.ones(1), "iou_token.weight": torch.ones(1)}
+    for state in ({"model": {"state_dict": weights}}, {"sam_model": weights, "epoch": 1}):
+        torch.save(state, tmp_path / "x.pth")
+        assert read_weights(tmp_path / "x.pth").keys() == weights.keys()

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_world import dump_yaml, load_yaml
 from typer.testing import CliRunner
 
@@ -364,3 +365,57 @@ def test_what_is_registered_is_told_by_split_by_kind_of_mask_and_with_every_note
         "  masks: 4 0/255", f"  masks: 2 {drawn}, 5 {each}", f"  masks: 1 {coded}, 7 {each}",
         "  note: a is odd", "  note: b is too",
     ]  # fmt: skip
+
+
+def test_a_table_of_a_german_excel_on_windows_is_read(photos):
+    rows = [f"photos\\cat{number}.png;masks\\cat{number}.png;" for number in range(3)]
+    text = "sep=;\r\nImage;Mask;Group\r\n" + "\r\n\r\n".join(rows)
+    Path("t.csv").write_bytes(text.encode("utf-16"))
+    result = add("cats", "--csv", "t.csv", "--workers", "1", "--no-measure", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["train"]["images"]) == (0, 2)
+    assert Path("data/own/cats/im/photos-cat0.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            'image,mask\n"photos/cat0.png,masks/cat0.png\n',
+            "no readable CSV: unexpected end",
+        ),
+        ("image,mask,Mask\nphotos/cat0.png,masks/cat0.png,x\n", "has the column 'mask' twice"),
+        ("image,mask\nphotos/cat0.png,masks/cat0.png,x\n", "row 2: 'x' stands beyond the last"),
+        ("photos/cat0.png,masks/cat0.png\n", "['photos/cat0.png', 'masks/cat0.png'] in its first"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_so_is_refused(text, said, photos):
+    Path("t.csv").write_text(text)
+    result = add("cats", "--csv", "t.csv", "--workers", "1")
+    assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+
+
+def test_names_of_a_table_are_the_same_in_either_unicode_form(photos):
+    Path("photos/cat0.png").rename("photos/u\u0308.png")
+    Path("t.csv").write_text("image,mask\nphotos/\u00fc.png,masks/cat0.png\n", encoding="utf-8")
+    result = add("cats", "--csv", "t.csv", "--workers", "1", "--val-fraction", "0")
+    assert (result.exit_code, Path("data/own/cats/im/photos-\u00fc.png").is_file()) == (0, True)
+
+
+def test_pictures_that_are_not_read_are_counted_by_kind(photos):
+    Path("photos/cat1.png").rename("photos/cat1.jfif")  # told by content; a name of JPEG's
+    for name in ("x.heic", "y.HEIC", "z.avif", "notes.txt"):
+        Path("photos", name).touch()
+    result = add("cats", *photos, "--dry-run")
+    said = "note: left out: 3 files of photos that cannot be read here, e.g. x.heic "
+    assert (result.exit_code, said + "(1 .avif, 2 .heic)" in result.output) == (0, True)
+    shutil.copy("masks/cat1.png", "masks/x.png")
+    refused = add("cats", *photos).stderr
+    assert "masks/x.png belongs to no image: x.heic cannot be read here" in refused
+
+
+def test_a_jfif_is_registered_as_the_jpeg_that_it_is(in_empty_folder, photos):
+    with Image.open("photos/cat0.png") as image:
+        image.save("photos/cat0.jfif", "JPEG")
+    Path("photos/cat0.png").unlink()
+    assert add("cats", *photos).exit_code == 0
+    assert Path("data/own/cats/im/cat0.jpg").is_file()

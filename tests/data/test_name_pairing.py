@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from pasam.data.fetch import pair_folders
 from pasam.data.imports import SetPlaces, from_annotations
+from pasam.data.names.folder_images import list_images
+from pasam.data.names.mask_names import match_names
 from pasam.data.pairing import (
     Pair,
     count_pairs,
     find_pairs,
     from_csv,
     from_folders,
-    list_images,
-    match_names,
     registered_sets,
 )
 from pasam.errors import DataError
@@ -563,3 +563,25 @@ def test_yolos_corners_in_pixels_are_said_to_be_pixels(tmp_path):
     assert (
         "has the coordinate 60, expected a fraction of the image from 0 to 1, not pixels" in fault
     )
+
+
+def test_names_that_look_alike_go_together_where_one_image_fits():
+    wide, narrow = "\uff11.jpg", "1.png"
+    found = match(["IMG A.JPG", wide, "c.jpg", "C.png"], ["img\u00a0a_mask.png", narrow, "c.png"])
+    assert masks_of(["IMG1.JPG"], ["img1.png", "Img1_left.png"])["IMG1.JPG"]
+    assert [(image.name, mask.name) for image, mask in found.alike] == [
+        ("IMG A.JPG", "img\u00a0a_mask.png"), (wide, narrow)
+    ]  # fmt: skip
+    assert (found.masks_of[IM / "c.jpg"], found.without_mask) == ((GT / "c.png",), (IM / "C.png",))
+    torn = match(["a.jpg", "A.jpg"], ["\uff41.png"])
+    assert (torn.alike, torn.without_image) == ((), (GT / "\uff41.png",))
+
+
+def test_a_layout_of_folders_in_folders_is_paired_by_whole_names(tmp_path):
+    files = [f"train/cats/{kind}/{who}/1.png" for kind in ("im", "gt") for who in "ab"]
+    pairs, faults = find_pairs(touch(tmp_path, *files))
+    assert [(pair.image.parent.name, pair.mask.parent.name) for pair in pairs] == [
+        ("a", "a"),
+        ("b", "b"),
+    ]
+    assert faults == ()

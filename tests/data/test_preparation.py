@@ -1,6 +1,7 @@
 """Valid pairs are taken whatever the number of processes, invalid ones are named; scenes differ."""
 
 import importlib.metadata
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -464,3 +465,13 @@ def test_development_sets_are_the_benchmarks_of_the_next_seed(tmp_path):
         assert digests[name][0] not in digests[like]
         assert digests[name][0] == next(r["image_sha256"] for r in later if r["dataset"] == like)
     assert {row["split"] for row in drawn} == {"val"}
+
+
+def test_masks_of_one_name_in_two_folders_have_ids_of_their_own(own):
+    for folder in ("a", "b"):
+        for kind in ("im", "gt"):
+            (own / "train/cats" / kind / folder).mkdir()
+        shutil.copy(own / "train/cats/im/1.png", own / f"train/cats/im/{folder}/7.png")
+        shutil.copy(own / "train/cats/gt/1_0.png", own / f"train/cats/gt/{folder}/7.png")
+    rows = [row for row in collect_own(own, NONE, workers=1) if Path(row["mask"]).stem == "7"]
+    assert [(row["id"], row["fault"]) for row in rows] == [("cats/a_7", None), ("cats/b_7", None)]

@@ -15,8 +15,9 @@ from pycocotools import mask as coco_mask
 
 from pasam.data.coco import from_coco
 from pasam.data.inspection import FoundObject, Inspected
+from pasam.data.names.folder_images import list_images
 from pasam.data.own_sets import held_out, make_plan, split_of
-from pasam.data.pairing import EncodedMask, PairCandidate, from_csv, from_folders, list_images
+from pasam.data.pairing import EncodedMask, PairCandidate, from_csv, from_folders
 from pasam.errors import DataError
 from pasam.masks.images import write_png
 from pasam.masks.run_lengths import area, decode
@@ -34,7 +35,6 @@ def item(name, *objects, sha="", group=None, split=None, masks=("m.png",)):
             FoundObject(origin=origin, label=label, kind=kind, pixels=9, sha256="0")
             for origin, label, kind in objects
         ),
-        voids=0,
         faults=(),
     )
 

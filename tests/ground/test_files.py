@@ -398,7 +398,7 @@ def test_a_table_of_text_gives_cells_by_name_with_the_number_of_their_last_line(
     names, rows = read_csv(path, advice="Mend it.")
     assert names == ("image", "", "mask")
     assert list(rows) == [
-        (3, {"image": "a\nb", "mask": "m"}), (5, {}), (6, {"image": "c", "mask": "e"})
+        (3, {"image": "a\nb", "mask": "m"}), (5, {}), (6, {"image": "c", "mask": "e", "": "f"})
     ]  # fmt: skip
 
 

@@ -254,3 +254,67 @@ def test_an_image_that_stands_twice_in_json_is_refused(tmp_path):
     text = '{"a.jpg": [{"box": [1, 2, 30, 40]}], "a.jpg": [{"box": [5, 6, 50, 60]}]}'
     with pytest.raises(DataError, match=r"the key 'a\.jpg' stands twice"):
         read(tmp_path / "p.json", text)
+
+
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_a_table_of_any_country_is_read(mark, tmp_path):
+    rows = [["Image", "X0", "Y0", "X1", "Y1"], ["a.jpg", "1,5", "2", "30,25", "40"]]
+    quote = '"' if mark == "," else ""
+    text = "\r\n".join(mark.join(f"{quote}{cell}{quote}" for cell in row) for row in rows)
+    (tmp_path / "p.csv").write_bytes(f"{text}\r\n\r\n".encode("utf-16"))
+    (prompt,) = prompts(read_prompt_file(tmp_path / "p.csv", IMAGES), "x/a.jpg")
+    assert prompt.box.tolist() == [1.5, 2, 30.25, 40]
+
+
+def test_a_comma_that_may_part_thousands_is_no_decimal_one(tmp_path):
+    with pytest.raises(DataError, match="line 2: x is 1,234, expected a number with a point"):
+        read(tmp_path / "p.csv", "image;x;y\na.jpg;1,234;2\n")
+
+
+def test_a_cell_beyond_the_last_column_is_refused_and_not_lost(tmp_path):
+    with pytest.raises(DataError, match="line 2: '9' stands beyond the last column"):
+        read(tmp_path / "p.csv", "image,x,y\na.jpg,1,2,9\n")
+
+
+@pytest.mark.parametrize("name", ["x\\a.jpg", "C:\\im\\x\\a.jpg", "x/%61.jpg"])
+def test_names_of_windows_and_of_addresses_are_understood(name, tmp_path):
+    text = json.dumps([{"image": name, "box": [1, 2, 30, 40]}])
+    if name.startswith("C:"):  # another machine's whole path is none of the images given
+        with pytest.raises(DataError, match="is none of the 3 images given"):
+            read(tmp_path / "p.json", text)
+        return
+    assert len(prompts(read(tmp_path / "p.json", text), "x/a.jpg")) == 1
+
+
+def test_images_that_are_absent_stop_nobody_unless_all_are(tmp_path):
+    (tmp_path / "im").mkdir()
+    (tmp_path / "im" / "u\u0308.jpg").touch()
+    file = tmp_path / "p.csv"
+    file.write_text("image,x,y\nim\\\u00fc.jpg,1,2\ngone.jpg,1,2\n", encoding="utf-8")
+    assert images_of(file) == [tmp_path / "im" / "u\u0308.jpg", tmp_path / "gone.jpg"]
+    file.write_text("image,x,y\ngone.jpg,1,2\nlost.jpg,1,2\n")
+    with pytest.raises(DataError, match=r"gone\.jpg and 1 more, which does not exist; names are"):
+        images_of(file)
+
+
+def test_ids_of_a_coco_set_are_alike_as_numbers_and_as_texts(tmp_path):
+    content = {
+        "images": [{"id": "7", "file_name": "a.jpg"}],
+        "annotations": [{"id": 1, "image_id": 7.0, "category_id": "4", "bbox": [1, 2, 10, 20]}],
+        "categories": [{"id": 4, "name": "dog"}],
+    }
+    found = read(tmp_path / "set.json", json.dumps(content))
+    assert found.by_image[IMAGES[0]][0].extra == {"category_id": 1, "category": "dog"}
+
+
+@pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, 3, "x"], [1, 2, 3, 10**400]])
+def test_an_annotation_without_a_box_is_named(box, tmp_path):
+    content = {
+        "images": [{"id": 7, "file_name": "a.jpg"}],
+        "annotations": [{"id": 31, "image_id": 7, "bbox": box}],
+    }
+    with pytest.raises(DataError, match=r"json: the bbox of annotation 31 is .* expected x, y"):
+        read(tmp_path / "set.json", json.dumps(content))
+    content["annotations"][0] |= {"bbox": [1, 2, 3, 4], "image_id": 8}
+    with pytest.raises(DataError, match=r"annotation 31 names no image of the file"):
+        read(tmp_path / "set.json", json.dumps(content))
