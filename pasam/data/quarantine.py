@@ -45,8 +45,10 @@ class Quarantine:
 
     def reason_for(self, path: Path | None) -> str | None:
         """Say why a file is left out; None when it is not, or has changed since it was listed."""
-        entry = self._by_form.get(plain_form(project_path(path))) if path is not None else None
-        if path is None or entry is None:
+        if path is None or not self.entries:
+            return None
+        entry = self._by_form.get(plain_form(project_path(path)))
+        if entry is None:
             return None
         return entry.reason if entry.sha256 == content_digest(path) else None
 
