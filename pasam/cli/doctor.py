@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import psutil
 import typer
@@ -262,10 +262,36 @@ def check_evaluation(
     )
     if not gpus:
         return missing(name, f"no GPU there, {needed}", "evaluate.accelerator: cpu, slowly")
+    if few := _too_few("evaluate", evaluate.devices, gpus):
+        return few
     found = f"{gigabytes(min(gpus))} there, {needed}"
     if min(gpus) >= memory.total:
         return passed(name, found)
     return missing(name, found, _SMALLER["evaluation"])
+
+
+def check_embedding(embed: EmbedParams, probe: Callable[[], list[int]] = gpu_memories) -> Check:
+    """See whether the GPUs that embedding asks for are there.
+
+    Args:
+        embed: Its accelerator is no CPU.
+        probe: Gives the memory of every GPU.
+    """
+    name, gpus = "embedding", probe()
+    if embed.accelerator == "auto" and not gpus:
+        return passed(name, "on the CPU: there is no GPU (embed.accelerator: auto)")
+    if not gpus:
+        return missing(name, "no GPU there", "embed.accelerator: cpu, slowly")
+    count = len(gpus) if embed.devices == "auto" else embed.devices
+    return _too_few("embed", embed.devices, gpus) or passed(name, f"on {count} of {len(gpus)} GPUs")
+
+
+def _too_few(section: str, devices: int | Literal["auto"], gpus: list[int]) -> Check | None:
+    if devices == "auto" or devices <= len(gpus):
+        return None
+    found = f"{len(gpus)} GPUs there, {devices} wanted ({section}.devices)"
+    name = {"embed": "embedding", "evaluate": "evaluation"}[section]
+    return missing(name, found, f"{section}.devices: {len(gpus)}, or auto")
 
 
 def check_memory(
@@ -287,17 +313,24 @@ def check_memory(
         there: Bytes of memory, if not this machine's.
     """
     memories = cpu_memories(size, train, embed, evaluate, content)
-    largest = max(memories, key=lambda name: memories[name].needed)
+    devices: dict[str, int | Literal["auto"]] = {
+        "training": train.devices, "embedding": embed.devices, "evaluation": evaluate.devices
+    }  # fmt: skip
+    counts = {name: 1 if count == "auto" else count for name, count in devices.items()}
+    needs = {name: one.needed * counts[name] for name, one in memories.items()}
+    largest = max(needs, key=lambda name: needs[name])
+    many = f" of {counts[largest]} processes" if counts[largest] > 1 else ""
     there = there or int(psutil.virtual_memory().total)
     peaks = ", ".join(f"{name} {gigabytes(one.total)}" for name, one in memories.items())
     found = (
-        f"about {gigabytes(memories[largest].needed)} needed by a stage; with mapped embeddings "
+        f"about {gigabytes(needs[largest])} needed by a stage{many}; with mapped embeddings "
         f"its process shows, at its peak: {peaks} (training: "
         f"{explained(memories['training'], train)}); {gigabytes(there)} there"
     )
-    if there >= memories[largest].needed:
+    if there >= needs[largest]:
         return passed("memory", found)
-    return missing("memory", found, _SMALLER[largest])
+    fewer = "fewer devices, " if many else ""
+    return missing("memory", found, fewer + _SMALLER[largest])
 
 
 _SMALLER = {
@@ -398,6 +431,7 @@ def examine(
             check_python(), check_packages(lock),
             check_gpu(base.size, train, embed, memory, encoder=how),
             *([] if on_gpu else [check_memory(base.size, train, embed, evaluate, content)]),
+            *([] if embed.accelerator == "cpu" else [check_embedding(embed)]),
             *([] if evaluate.accelerator == "cpu"
               else [check_evaluation(base.size, evaluate, encoder=how)]),
             check_disk(root, needed, parts),

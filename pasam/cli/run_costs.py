@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pasam.cli.resources import Boxes, Check, Content, Detected, noted, passed
 from pasam.cli.space_costs import SHAPES
@@ -108,7 +108,8 @@ def run_seconds(
     Args:
         plan: The params.
         content: Images and masks of every set.
-        on_gpu: Whether training runs on GPUs; embedding and evaluation run on one of them.
+        on_gpu: Whether training runs on GPUs; embedding and evaluation then do, too, on as many as
+            their own `devices` says.
         cores: Cores of this machine, for what runs on the CPU.
         detected: Boxes to segment.
 
@@ -118,6 +119,9 @@ def run_seconds(
     """
     rates, single = _speed(on_gpu=on_gpu, cores=cores)
     processes = plan.train.devices * plan.train.nodes if on_gpu else 1
+    embedders, measurers = (
+        _gpus(section.devices, plan, on_gpu=on_gpu) for section in (plan.embed, plan.evaluate)
+    )
     small = SHAPES[plan.base.size].grid < 64
     precision = plan.base.encoder_precision
     rate = rates.encoder_mixed if precision == "bf16" else rates.encoder
@@ -147,32 +151,40 @@ def run_seconds(
     shown = len(plan.models) + ("sam" in plan.evaluate.baselines)
     again = [plan.models[name] for name in plan.repeats.models if name in plan.models]
     # One process for each model, whatever its seeds and its benchmarks.
-    once_more = sum(trained(variant) + masks * score for variant in again)
+    once_more = sum(trained(variant) + masks * score / processes for variant in again)
     shared = sum(c[1] for c in compared) * score
     return {
-        "embed": START * 2 + encode * (images + plan.embed.views * train_images),
+        "embed": START * 2 + encode * (images + plan.embed.views * train_images) / embedders,
         "train": sum(START + trained(variant) for variant in plan.models.values())
         - spared * train_masks * on_the_fly / processes,
         "repeats": START * len(again) + len(plan.repeats.seeds) * once_more,
-        "ablations": sum(START + trained(v) + shared for v in plan.ablations.values()),
-        "evaluate": (len(plan.models) + len(plan.evaluate.baselines)) * (START + masks * score)
-        + (START + shown * shared if plan.evaluate.development else 0.0),
+        "ablations": sum(START + trained(v) + shared / processes for v in plan.ablations.values()),
+        "evaluate": (len(plan.models) + len(plan.evaluate.baselines))
+        * (START + masks * score / measurers)
+        + (START + shown * shared / measurers if plan.evaluate.development else 0.0),
         "instances": START
         + instance_seconds(plan, detected.counted + detected.drawn, on_gpu=on_gpu, cores=cores),
-        "robustness": sum(i for i, _ in looked) * anew * encode
-        + sum(m for _, m in looked) * sum(listed.values()) * shown * score,
+        "robustness": sum(i for i, _ in looked) * anew * encode / measurers
+        + sum(m for _, m in looked) * sum(listed.values()) * shown * score / measurers,
         "rest": REST,
     }
 
 
 def instance_seconds(plan: RunPlan, boxes: Boxes, *, on_gpu: bool, cores: int) -> float:
-    """Estimate what all models take to segment so many boxes, on one device."""
+    """Estimate what all models take to segment so many boxes."""
     rates, single = _speed(on_gpu=on_gpu, cores=cores)
     size = plan.base.size
     each = rates.small_mask if SHAPES[size].grid < 64 else rates.box
     models = len(plan.models) + 1  # and SAM
     work = boxes.images * ENCODER_WORK[size] / rates.encoder + boxes.boxes * models * each
-    return work / single
+    return work / single / _gpus(plan.evaluate.devices, plan, on_gpu=on_gpu)
+
+
+def _gpus(devices: int | Literal["auto"], plan: RunPlan, *, on_gpu: bool) -> int:
+    """Say how many GPUs share a stage; `auto` is taken for those that train on a machine."""
+    if not on_gpu:
+        return 1  # one process takes all cores
+    return plan.train.devices if devices == "auto" else devices
 
 
 def _speed(*, on_gpu: bool, cores: int) -> tuple[Rates, float]:

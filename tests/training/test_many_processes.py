@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -11,14 +12,20 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 from one_of_many import BEGAN, EPOCHS
+from small_world import load_yaml
 
-from pasam.config.schema import TrainParams
+from pasam.cli import doctor
+from pasam.cli.resources import Boxes, Content, Detected, gigabytes
+from pasam.cli.run_costs import run_seconds
+from pasam.cli.space_costs import cpu_memories
+from pasam.config.schema import EmbedParams, EvaluateParams, TrainParams
 from pasam.errors import DataError, ParamsError
 from pasam.evaluation.diagnostics import read_diagnostics
 from pasam.evaluation.scores import read_scores
@@ -264,6 +271,77 @@ def test_one_of_several_processes_leaves_its_last_word_to_the_one_that_has_start
         signal.signal(signal.SIGTERM, before)
     assert (tmp_path / "word").read_text() == "2 error: bad\n"
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def paper(root):
+    """What a run of the paper's preset depends on, and how much data there is."""
+    path = root / "params" / "paper.yaml"
+    plan = doctor._plan(path)
+    counts = {("val", name): (100, 100) for name in plan.evaluate.benchmarks}
+    return plan, Content(counts={("train", "t"): (500, 500), **counts}, checks=(), download=0)
+
+
+def test_the_hours_of_a_run_know_how_many_gpus_embed_and_measure(paper):
+    plan, content = paper
+    boxes = Detected(counted=Boxes(images=10, boxes=50))
+
+    def hours(embed, evaluate, *, on_gpu=True):
+        own = {"embed": plan.embed, "evaluate": plan.evaluate}
+        devices = {"embed": embed, "evaluate": evaluate}
+        own = {name: part.replaced(devices=devices[name]) for name, part in own.items()}
+        changed = dataclasses.replace(plan, **own)
+        found = run_seconds(changed, content, on_gpu=on_gpu, cores=2, detected=boxes)
+        starts = {"embed": 6, "evaluate": 3 * 4, "instances": 3, "robustness": 0}
+        return {name: found[name] - least for name, least in starts.items()}
+
+    one = hours(1, 1)
+    assert min(one.values()) > 0
+    assert hours(2, 1) == pytest.approx({**one, "embed": one["embed"] / 2})
+    measured = {name: seconds / 4 for name, seconds in one.items()}
+    assert hours(1, 4) == pytest.approx({**measured, "embed": one["embed"]})
+    assert hours("auto", "auto") == hours(8, 8), "as many as train"
+    assert hours(8, 8, on_gpu=False) == hours(1, 1, on_gpu=False), "one process has all cores"
+
+
+def test_too_few_gpus_to_embed_or_to_measure_name_how_many_there_are(paper):
+    plan, _ = paper
+    gpus = [80 * 10**9] * 2
+    for section, look in (
+        (plan.embed, doctor.check_embedding),
+        (plan.evaluate, partial(doctor.check_evaluation, "vit_l")),
+    ):
+        few = look(section.replaced(devices=3), probe=lambda: gpus)
+        assert few.found == f"2 GPUs there, 3 wanted ({few.remedy.partition(':')[0]})"
+        assert (few.state, few.remedy.partition(".")[2]) == ("missing", "devices: 2, or auto")
+        states = [look(section.replaced(devices=n), probe=lambda: gpus).state for n in (2, "auto")]
+        assert states == ["ok", "ok"]
+        assert look(section, probe=list).state == "missing"
+        assert look(section.replaced(accelerator="auto"), probe=list).state == "ok"
+
+
+def test_the_memory_of_the_cpu_is_that_of_all_processes_of_a_stage(root):
+    params = load_yaml((root / "params" / "default.yaml").read_text())
+    train, embed, evaluate = (
+        kind(**params[name]) for name, kind in
+        (("train", TrainParams), ("embed", EmbedParams), ("evaluate", EvaluateParams))
+    )  # fmt: skip
+    nothing = Content(counts={}, checks=(), download=0)
+    memories = cpu_memories("tiny", train, embed, evaluate, nothing)
+    for name, given in (
+        ("training", (train.replaced(devices=9), embed, evaluate)),
+        ("embedding", (train, embed.replaced(devices=9), evaluate)),
+        ("evaluation", (train, embed, evaluate.replaced(devices=9))),
+    ):
+        needed = 9 * memories[name].needed
+        enough, short = (
+            doctor.check_memory("tiny", *given, nothing, there=needed - less) for less in (0, 1)
+        )
+        assert (enough.state, short.state) == ("ok", "missing")
+        assert f"about {gigabytes(needed)} needed by a stage of 9 processes;" in enough.found
+        assert short.remedy.startswith("fewer devices, a smaller ")
+    auto = embed.replaced(devices="auto")
+    assert "by a stage;" in doctor.check_memory("tiny", train, auto, evaluate, nothing).found
 
 
 SHARED = (
