@@ -54,8 +54,7 @@ def registry_list(as_json: AsJson = False, project: Project = Path()) -> None:
     Example: pasam registry list
     """
     from pasam.registry.reproduction import not_again
-    from pasam.registry.upkeep.shown_in_file import shown_versions
-    from pasam.registry.versions import looked_at
+    from pasam.registry.versions import looked_at, shown_versions
 
     _expect_registry(project)
     versions, odd = looked_at(project, shown_versions(project))
@@ -391,11 +390,11 @@ def registry_simulate(
     sizes = dict.fromkeys(load_section(EvaluateParams, "evaluate", path).benchmarks, images)
     rows = simulate(gate, sizes, std=spread, pairs=pairs)
     years = simulate_years(gate, sizes, std=spread, years=max(1, pairs // 5))
-    lines = columns(
-        (row.name, f"promoted {row.promoted:6.1%}  ({row.expected})"
-         + ("" if row.holds else "   more images are needed"))
-        for row in rows
-    )  # fmt: skip
+    facts = []
+    for row in rows:
+        note = "" if row.holds else "   more images are needed"
+        facts.append((row.name, f"promoted {row.promoted:6.1%}  ({row.expected}){note}"))
+    lines = columns(facts)
     lines.append(
         f"52 weekly candidates round the champion: {years.promotions:.1f} promotions a year, each "
         f"truly gains {years.gain:+.2f}; its judgement says {years.judged_excess:.2f} more, the "

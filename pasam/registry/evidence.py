@@ -38,7 +38,7 @@ from pasam.registry.decision_log import CHAMPION
 from pasam.registry.snapshot import MANIFEST, PARAMS, Snapshot, folder_md5, take_snapshot
 from pasam.registry.store import ARTIFACTS, quiet_pyfunc, wrap_mlflow_errors
 from pasam.registry.transitions import open_decisions
-from pasam.registry.upkeep.stored_base import METADATA
+from pasam.registry.upkeep.stored_files import METADATA
 from pasam.registry.verdict_page import CORRECTIONS, PROVENANCE
 from pasam.registry.version_files import comparable_rows, predictor_of, scores_of
 from pasam.training.embeddings import Store, benchmark_tasks, open_store, write_store

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -30,7 +29,6 @@ from pasam.config.requirements import GateParams
 from pasam.errors import DataError
 from pasam.evaluation.scores import averaged
 from pasam.evaluation.statistics import estimate_many, interval
-from pasam.registry.store import Tag
 from pasam.registry.versions import PROMOTE, REEVALUATE, REJECT
 
 # Shapes: n images of a benchmark, P simulated pairs of models.
@@ -96,14 +94,6 @@ class EvaluationKey:
 
     evaluation_set: str
     evaluator: str
-
-    @classmethod
-    def of(cls, tags: Mapping[str, str]) -> Self:
-        """Read it from the tags of a lineage; empty where they do not say."""
-        return cls(
-            evaluation_set=tags.get(Tag.EVALUATION_SET, ""),
-            evaluator=tags.get(Tag.EVALUATOR_VERSION, ""),
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

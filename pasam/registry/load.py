@@ -25,6 +25,7 @@ from pasam.registry.decision_log import CHAMPION, Standing
 from pasam.registry.snapshot import LOCK, WEIGHTS, read_lock
 from pasam.registry.store import ARTIFACTS, Tag, expect_begun, wrap_mlflow_errors
 from pasam.registry.upkeep.damaged_cache import cached_file
+from pasam.registry.upkeep.stored_files import verify_files
 from pasam.registry.versions import (
     ALIASES,
     Registry,
@@ -33,7 +34,6 @@ from pasam.registry.versions import (
     fetched,
     known_standing,
     open_registry,
-    verify_files,
 )
 
 if TYPE_CHECKING:

@@ -66,6 +66,7 @@ from pasam.registry.transitions import (
 from pasam.registry.verdict_page import verdict_pages
 from pasam.registry.version_files import (
     Candidate,
+    evaluation_key,
     find_candidate,
     is_whole,
     measured_of,
@@ -343,7 +344,7 @@ class Judgement:
         )
 
     def _today(self) -> EvaluationKey:
-        return EvaluationKey.of(self.snapshot.lineage)
+        return evaluation_key(self.snapshot.lineage)
 
     def _facts(self) -> dict[str, Any]:
         """What holds of the version besides its scores; of an older one, as it was registered."""

@@ -17,7 +17,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pasam.errors import DataError, PasamError
 from pasam.inference.image_prompt import read_prompts, read_request_image
 from pasam.inference.mask_record import mlflow_answer
-from pasam.registry.upkeep.stored_base import BASE, METADATA, put_base_in
+from pasam.registry.upkeep.stored_files import BASE, METADATA, put_base_in
 from pasam.registry.version_files import open_files
 
 IMAGE_FOLDER = "PASAM_IMAGE_FOLDER"

@@ -35,17 +35,16 @@ from pasam.registry.decision_log import (
 )
 from pasam.registry.store import Tag, without_password, wrap_mlflow_errors
 from pasam.registry.upkeep.first_registries import imported
+from pasam.registry.upkeep.stored_files import digests_of, verify_files
 from pasam.registry.versions import (
     NAME,
     Registry,
     damaged_files,
     differences,
-    digests_of,
     download,
     fetched,
     open_registry,
     show,
-    verify_files,
 )
 
 if TYPE_CHECKING:

@@ -37,9 +37,18 @@ from pasam.registry.runs import is_score_file, params_of
 from pasam.registry.snapshot import WEIGHTS, DvcLock, LockEntry, Snapshot, StageRecord
 from pasam.registry.store import ARTIFACTS, Tag, quiet_pyfunc
 from pasam.registry.transitions import Decisions, Draft
-from pasam.registry.upkeep.signatures import SIGNATURE, lacks_signature, sign_files
-from pasam.registry.upkeep.stored_base import ADAPTER, BASE, BASE_FILE, METADATA, take_base_out
-from pasam.registry.versions import NAME, PARAMS, SCORES, SHOWN, digests_of, fetched
+from pasam.registry.upkeep.stored_files import (
+    ADAPTER,
+    BASE,
+    BASE_FILE,
+    METADATA,
+    SIGNATURE,
+    digests_of,
+    lacks_signature,
+    sign_files,
+    take_base_out,
+)
+from pasam.registry.versions import NAME, PARAMS, SCORES, SHOWN, fetched
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -128,7 +137,7 @@ def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
         key=f"{digest}-{lineage[Tag.BASE_SHA256]}",
         tensors=f"{_tensors_sha256(project / adapter.path)}-{lineage[Tag.BASE_SHA256]}",
         scores=complete_scores(snapshot, _scores(project, users, model)),
-        measured=EvaluationKey.of(lineage),
+        measured=evaluation_key(lineage),
         weights=weights_label(snapshot, stage, size=size),
         lineage={**lineage, **stage.lineage(), Tag.ADAPTER_SHA256: digest},
         params={k: v for each in lock.behind(stage) for k, v in sorted(params_of(each).items())},
@@ -456,7 +465,15 @@ def scores_of(log: DecisionLog, version: VersionStanding) -> pd.DataFrame | None
 
 def measured_of(version: VersionStanding) -> EvaluationKey:
     """Say what a version was measured with when it was registered."""
-    return EvaluationKey.of(version.tags)
+    return evaluation_key(version.tags)
+
+
+def evaluation_key(tags: Mapping[str, str]) -> EvaluationKey:
+    """Read from the tags of a lineage what scores were measured with; empty where none says."""
+    return EvaluationKey(
+        evaluation_set=tags.get(Tag.EVALUATION_SET, ""),
+        evaluator=tags.get(Tag.EVALUATOR_VERSION, ""),
+    )
 
 
 def _make(decisions: Decisions, candidate: Candidate, run_id: str) -> _Stored:

@@ -1,53 +1,49 @@
-"""The versions of the model as MLflow shows them, written from the log of decisions."""
+"""The versions of the model as MLflow shows them, written from the log of decisions.
+
+They are written and read through MLflow's client. Who only looks at them reads MLflow's own sqlite
+file, where there is one: importing MLflow takes some three seconds, and they are three tables.
+"""
 
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pasam.errors import RegistryError, TransientError
-from pasam.files import file_sha256, sha256_of, temporary_folder, write_bytes
+from pasam.files import temporary_folder, write_bytes
 from pasam.registry.decision_log import (
-    ACCEPTED,
-    BEGIN,
     CANDIDATE,
     CHAMPION,
     PREVIOUS,
-    PROMOTED,
     REGISTERED,
-    REJECTED_BY,
-    ROLLBACK,
     SHORT_PATIENCE,
     STAGING,
-    VERDICT,
     DecisionLog,
     Entry,
     Standing,
     VersionStanding,
-    read_entry,
     standing_of,
 )
 from pasam.registry.snapshot import has_repository
 from pasam.registry.store import (
-    ARTIFACTS,
     Tag,
     TrackingStore,
+    addresses,
     every_page,
+    is_local,
     open_store,
+    sqlite_file,
     wrap_mlflow_errors,
 )
-from pasam.registry.upkeep.signatures import DECISIONS, EVIDENCE, verify_signature
-from pasam.registry.upkeep.stored_base import put_base_in
-from pasam.registry.verdict_page import verdict_pages
+from pasam.registry.upkeep.stored_files import EVIDENCE, carried_files, damages, put_base_in
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-
-    from pasam.registry.upkeep.shown_in_file import ShownVersions
 
 NAME = "pasam"
 """Name of the registered model; `models:/pasam@champion` is what a server asks for."""
@@ -219,6 +215,10 @@ def _aliases(model: RegisteredModel | None) -> dict[str, int]:
     return {str(alias): int(number) for alias, number in found.items()}
 
 
+def _pointing_to(number: int, aliases: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(alias for alias in ALIASES if aliases.get(alias) == number)
+
+
 def _log_mark(model: RegisteredModel | None) -> str:
     return "" if model is None else str(model.tags.get(Tag.LOG, ""))
 
@@ -227,7 +227,7 @@ def _version(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
     number = int(found.version)
     return Version(
         number=number,
-        aliases=tuple(alias for alias in ALIASES if aliases.get(alias) == number),
+        aliases=_pointing_to(number, aliases),
         tags=dict(found.tags),
         run_id=str(found.run_id or ""),
         created=int(found.creation_timestamp),
@@ -277,25 +277,80 @@ def fetched(registry: Registry, version: Version) -> Iterator[Path]:
         yield fetch(registry, version, Path(folder))
 
 
-def digests_of(folder: Path) -> dict[str, str]:
-    """Digest a version's files: each of those that are loaded, and all others together.
+class ShownVersions(Protocol):
+    """Whatever says what MLflow shows: its client, or its file."""
 
-    Args:
-        folder: A fetched folder, or one that is to be stored.
+    def aliases(self) -> dict[str, int]:
+        """Return the version that each alias points to."""
 
-    Returns:
-        Sha256 by path; that of the others, such as the code for MLflow's own server, by `*`. What
-        a version carries of the log is left out, for it grows.
+    def versions(self, aliases: Mapping[str, int] | None = None) -> list[Version]:
+        """List all versions, the newest first; `aliases` if they were asked for already."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownInFile:
+    """What a sqlite file of MLflow's shows; read once, when it is made."""
+
+    found: tuple[Version, ...]
+    known: Mapping[str, int]
+
+    def aliases(self) -> dict[str, int]:
+        """Return the version that each alias points to."""
+        return dict(self.known)
+
+    def versions(self, aliases: Mapping[str, int] | None = None) -> list[Version]:
+        """List all versions, the newest first."""
+        return list(self.found)
+
+
+def shown_versions(project: Path) -> ShownVersions:
+    """Say what MLflow shows of a project's versions, for whoever only looks.
+
+    A file that is not as expected, such as another MLflow's, is left to MLflow.
+
+    Raises:
+        TrackingError: MLflow cannot be reached.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    all_ = {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
-    apart = (f"{DECISIONS}/", f"{EVIDENCE}/")
-    loaded = {name: sha for name, sha in all_.items() if name.startswith(f"{ARTIFACTS}/")}
-    rest = [
-        f"{name} {sha}" for name, sha in all_.items()
-        if name not in loaded and not name.startswith(apart)
-    ]  # fmt: skip
-    return {**loaded, "*": sha256_of("\n".join(rest))}
+    _, address = addresses(project)
+    file = sqlite_file(address)
+    if is_local(address) and not file.exists():
+        return ShownInFile((), {})  # who only looks makes none
+    if is_local(address):
+        with suppress(sqlite3.Error):
+            return _read(file)
+    return open_registry(project)
+
+
+_DELETED = "Deleted_Internal"  # MLflow keeps the row of a version that was deleted
+
+
+def _read(file: Path) -> ShownInFile:
+    place = f"{file.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(place, uri=True)) as tables, tables:
+        tables.execute("BEGIN")  # all of one moment
+        asked = "WHERE name = ? AND workspace = 'default'"
+        pointed = tables.execute(
+            f"SELECT alias, version FROM registered_model_aliases {asked}", (NAME,)
+        ).fetchall()
+        rows = tables.execute(
+            f"SELECT version, run_id, creation_time FROM model_versions {asked} "
+            "AND current_stage IS NOT ? ORDER BY version DESC",
+            (NAME, _DELETED),
+        ).fetchall()
+        tags: dict[int, dict[str, str]] = {number: {} for number, *_ in rows}
+        for number, key, value in tables.execute(
+            f"SELECT version, key, value FROM model_version_tags {asked}", (NAME,)
+        ):
+            tags.get(number, {})[key] = value
+    aliases = {str(alias): int(number) for alias, number in pointed}
+    versions = tuple(
+        Version(
+            number=number, run_id=run or "", created=created, tags=tags[number],
+            aliases=_pointing_to(number, aliases),
+        )
+        for number, run, created in rows
+    )  # fmt: skip
+    return ShownInFile(versions, aliases)
 
 
 _LONGEST_TAG = 4000
@@ -388,18 +443,6 @@ def _carry(registry: Registry, log: DecisionLog, version: VersionStanding, shown
     registry.tag_version(version.number, {Tag.CARRIED: str(new[-1].number)})
 
 
-def carried_files(log: DecisionLog, entry: Entry) -> dict[str, bytes]:
-    """Content by path of what a version carries of an entry; numbered, so never overwritten."""
-    stem = f"{entry.number:06}"
-    files = {f"{DECISIONS}/{stem}.json": entry.content()}
-    for name, digest in entry.evidence.items():
-        files[f"{EVIDENCE}/{stem}-{name}"] = log.evidence(digest)
-    if entry.event == VERDICT:
-        pages = verdict_pages(entry).items()
-        files |= {f"{EVIDENCE}/{stem}-{name}": text.encode() for name, text in pages}
-    return files
-
-
 def differences(
     registry: ShownVersions, standing: Standing, shown: Sequence[Version] | None = None
 ) -> Iterator[str]:
@@ -463,85 +506,6 @@ def _known_entries(project: Path) -> tuple[tuple[Entry, ...], bool]:
         return log.read(shared=False), False
 
 
-def verify_files(
-    folder: Path, number: int, standing: Standing | None, *, alias: str = "", logged: bool = True
-) -> Entry | None:
-    """See that a version's files are those that were decided on, before anything is made of them.
-
-    Args:
-        folder: The version's fetched folder.
-        number: Which version it is.
-        standing: What follows from the log; None on a machine without a clone, where the entries
-            that the version carries have to do.
-        alias: The alias that it was asked for by, if any.
-        logged: Whether MLflow shows a log at all; a registry from before it has no digests.
-
-    Returns:
-        The entry that says where it comes from; None in a registry from before the log.
-
-    Raises:
-        RegistryError: A file is not the one that was registered, or the alias was set by other
-            means than a decision.
-    """
-    if standing is None:
-        known, in_use = _carried(folder)
-    else:
-        version = standing.versions.get(number)
-        known = None if version is None else version.registered
-        in_use = standing.champion == number
-    if known is None:
-        if not logged and standing is None:
-            return None
-        raise RegistryError(
-            f"version {number} is not in the log of decisions, so that nothing says which files it "
-            "should have. Use one that is: `pasam registry list`."
-        )
-    if alias == CHAMPION and not in_use:
-        raise RegistryError(
-            f"MLflow's alias '{alias}' points to version {number}, which no decision made champion:"
-            " it was set by other means. Set it back with `pasam registry check --repair`."
-        )
-    verify_signature(folder, number, f"{known.number:06}")
-    for what, now, then in _changes(known.files, digests_of(folder)):
-        raise RegistryError(
-            f"version {number} was changed after it was registered: {what} is {now}, expected "
-            f"{then} (entry {known.number} of the log of decisions). Nothing is made of it; go "
-            "back to another version, or register it again with `pasam registry promote`."
-        )
-    return known
-
-
-def _changes(wanted: Mapping[str, str], found: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """List what differs: which file, its digest now and as it was registered.
-
-    Files that are there come first: without its metadata nobody finds a version's base.
-    """
-    for name in sorted(wanted.keys() | found.keys(), key=lambda name: (name not in found, name)):
-        if wanted.get(name) != found.get(name):
-            what = "its code or MLmodel" if name == "*" else name
-            yield what, found.get(name, "not there")[:12], wanted.get(name, "none")[:12]
-
-
-def _carried(folder: Path) -> tuple[Entry | None, bool]:
-    """Read the entries that a version carries: where it comes from, and whether it is in use."""
-    known: Entry | None = None
-    names: set[int | None] = set()
-    in_use = False
-    for path in sorted((folder / DECISIONS).glob("*.json")):
-        entry = read_entry(path.read_bytes())
-        if entry.event in BEGIN:
-            known = entry
-            names.add(entry.version)
-            in_use = in_use or entry.details.get("status") == ACCEPTED
-        elif entry.event == PROMOTED:
-            in_use = True
-        elif entry.event == REJECTED_BY or (entry.event == ROLLBACK and entry.version in names):
-            in_use = False
-        elif entry.event == ROLLBACK:
-            in_use = True
-    return known, in_use
-
-
 def looked_at(project: Path, registry: ShownVersions) -> tuple[list[Version], list[str]]:
     """List all versions as the log has them, and what MLflow shows otherwise, for whoever looks.
 
@@ -563,22 +527,6 @@ def damaged_files(registry: Registry, version: VersionStanding, shown: Version) 
         return
     try:
         with fetched(registry, shown) as folder:
-            yield from _damaged(folder, version)
+            yield from damages(folder, version)
     except RegistryError as error:
         yield f"version {version.number}: {error}"
-
-
-def _damaged(folder: Path, version: VersionStanding) -> Iterator[str]:
-    for what, now, then in _changes(version.registered.files, digests_of(folder)):
-        yield f"version {version.number}: {what} is {now}, the log says {then}"
-    for entry in version.entries:
-        stem = f"{entry.number:06}"
-        carried = {f"{DECISIONS}/{stem}.json": entry.digest} | {
-            f"{EVIDENCE}/{stem}-{name}": digest for name, digest in entry.evidence.items()
-        }
-        for name, digest in carried.items():
-            place = folder / name
-            if not place.is_file():
-                yield f"version {version.number}: {name} is not stored with it"
-            elif file_sha256(place) != digest:
-                yield f"version {version.number}: {name} was changed"

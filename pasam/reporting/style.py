@@ -131,10 +131,10 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def signed(value: float, *, digits: int = 1) -> str:
-    """Write a difference with its sign; what rounds to nothing has none."""
-    text = f"{value:+.{digits}f}".replace("-", MINUS)
-    return text[1:] if float(f"{value:.{digits}f}") == 0 else text
+def signed(value: float) -> str:
+    """Write a difference with its sign and one decimal; what rounds to nothing has none."""
+    text = f"{value:+.1f}".replace("-", MINUS)
+    return text[1:] if float(f"{value:.1f}") == 0 else text
 
 
 def span(low: float, high: float) -> str:

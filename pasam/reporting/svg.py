@@ -152,11 +152,14 @@ class Scale:
         return self.start + fraction * (self.stop - self.start)
 
 
-def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
-    """Choose round values (1, 2 or 5 times a power of ten) from below `low` to above `high`."""
+def ticks(low: float, high: float) -> list[float]:
+    """Choose about five round values, from below `low` to above `high`.
+
+    Their step is 1, 2 or 5 times a power of ten.
+    """
     if not low < high:
         low, high = low - 0.5, low + 0.5
-    rough = (high - low) / about
+    rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(s * power for s in (1, 2, 5, 10) if s * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
@@ -192,11 +195,11 @@ def frame(scale: Scale, marks: Sequence[float], *, x_label: str, y_label: str) -
     return [*drawn, upright, text(x_label, centre, HEIGHT - 6, anchor="middle", class_="name")]
 
 
-def chart(drawn: Sequence[Markup], *, title: str, height: float = HEIGHT) -> Markup:
+def chart(drawn: Sequence[Markup], *, title: str) -> Markup:
     """Put marks into an SVG that screen readers announce by its title."""
     return element(
         "svg", element("title", escape(title)), *drawn,
-        viewBox=f"0 0 {WIDTH:g} {height:g}", role="img", class_="chart",
+        viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}", role="img", class_="chart",
     )  # fmt: skip
 
 

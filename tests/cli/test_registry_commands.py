@@ -61,7 +61,7 @@ class Registry:
 @pytest.fixture
 def pasam(monkeypatch, in_empty_folder):
     monkeypatch.setattr("pasam.registry.store.is_begun", lambda project: True)
-    for way in ("versions.open_registry", "upkeep.shown_in_file.shown_versions"):
+    for way in ("versions.open_registry", "versions.shown_versions"):
         monkeypatch.setattr(f"pasam.registry.{way}", lambda project: Registry())
     return lambda *arguments: CliRunner().invoke(app, ("registry", *arguments))
 

@@ -32,7 +32,7 @@ from pasam.registry.runs import sync
 from pasam.registry.snapshot import take_snapshot
 from pasam.registry.upkeep import damaged_cache as compared
 from pasam.registry.upkeep.damaged_cache import cached_file, damaged_cache
-from pasam.registry.upkeep.stored_base import put_base_in, stored_bases, take_base_out
+from pasam.registry.upkeep.stored_files import put_base_in, stored_bases, take_base_out
 from pasam.registry.version_files import find_candidate, metadata, open_files, write_files
 from pasam.registry.versions import as_logged, known_standing, open_registry
 

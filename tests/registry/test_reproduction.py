@@ -33,18 +33,16 @@ from pasam.registry.transitions import open_decisions
 from pasam.registry.upkeep import backup
 from pasam.registry.upkeep.backup import back_up, restore
 from pasam.registry.upkeep.cleaning import clean
+from pasam.registry.upkeep.stored_files import _changes, damages, digests_of
 from pasam.registry.version_files import _scores
 from pasam.registry.versions import (
     NAME,
     Registry,
     Version,
     _carry,
-    _changes,
-    _damaged,
     as_logged,
     damaged_files,
     differences,
-    digests_of,
     download,
     known_standing,
     known_tags,
@@ -215,19 +213,19 @@ def test_what_a_version_carries_is_compared_with_the_log_file_by_file(tmp_path):
         "evidence/000007-scores.parquet": scores, "evidence/000009-page": page,
     }  # fmt: skip
     assert [f"version 3: {name} is not stored with it" for name in carried] == sorted(
-        _damaged(tmp_path, version), key=lambda line: line.split("/")
+        damages(tmp_path, version), key=lambda line: line.split("/")
     )
     for name, content in carried.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    assert list(_damaged(tmp_path, version)) == []
+    assert list(damages(tmp_path, version)) == []
     for name, content in carried.items():
         (tmp_path / name).write_bytes(content + b" ")
-        assert list(_damaged(tmp_path, version)) == [f"version 3: {name} was changed"]
+        assert list(damages(tmp_path, version)) == [f"version 3: {name} was changed"]
         (tmp_path / name).write_bytes(content)
     (tmp_path / "artifacts" / "adapter.safetensors").write_bytes(b"others")
     (tmp_path / "more.py").touch()
-    both = [line.partition(" is ")[0] for line in _damaged(tmp_path, version)]
+    both = [line.partition(" is ")[0] for line in damages(tmp_path, version)]
     assert both == ["version 3: its code or MLmodel", "version 3: artifacts/adapter.safetensors"]
 
 

@@ -35,8 +35,7 @@ from pasam.registry.store import (
     wrap_mlflow_errors,
 )
 from pasam.registry.transitions import open_decisions
-from pasam.registry.upkeep.shown_in_file import ShownInFile, shown_versions
-from pasam.registry.versions import NAME, looked_at, open_registry
+from pasam.registry.versions import NAME, ShownInFile, looked_at, open_registry, shown_versions
 
 
 @pytest.fixture

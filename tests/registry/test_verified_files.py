@@ -21,16 +21,16 @@ from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.errors import RegistryError
-from pasam.registry import version_files, versions
+from pasam.registry import version_files
 from pasam.registry.decision_log import Entry, Standing, VersionStanding
 from pasam.registry.load import load_predictor, registered_files, verify_versions
 from pasam.registry.promotion import promote
 from pasam.registry.reproduction import plan_reproduction
 from pasam.registry.runs import sync
 from pasam.registry.snapshot import take_snapshot
-from pasam.registry.upkeep import backup, cleaning
+from pasam.registry.upkeep import backup, cleaning, stored_files
 from pasam.registry.upkeep.damaged_cache import OBJECTS, cached_file, damaged_cache
-from pasam.registry.upkeep.signatures import (
+from pasam.registry.upkeep.stored_files import (
     SIGNING_KEY,
     VERIFY_KEY,
     lacks_signature,
@@ -349,11 +349,11 @@ def test_a_version_that_is_not_signed_is_refused_where_a_key_asks_for_it(
 
 def test_the_signature_is_that_of_the_entry_that_registered_the_version(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(versions, "verify_signature", lambda *given: asked.append(given))
-    files = versions.digests_of(tmp_path)
+    monkeypatch.setattr(stored_files, "verify_signature", lambda *given: asked.append(given))
+    files = stored_files.digests_of(tmp_path)
     entry = Entry(event="register", version=2, number=5, files=files, details={"key": "k"})
     standing = Standing(versions={2: VersionStanding(number=2, registered=entry, status="")})
-    assert versions.verify_files(tmp_path, 2, standing) is entry
+    assert stored_files.verify_files(tmp_path, 2, standing) is entry
     assert asked == [(tmp_path, 2, "000005")]
 
 
@@ -378,7 +378,7 @@ def test_signing_and_verifying_vit_l_takes_less_than_two_seconds(tmp_path, monke
     (folder / "evidence").mkdir(parents=True)
     with (folder / "base.safetensors").open("wb") as base:
         base.truncate(1_250_000_000)
-    versions.digests_of(folder)  # as registering does first, so that the file is in memory
+    stored_files.digests_of(folder)  # as registering does first, so that the file is in memory
     start = time.process_time()
     signature = sign_files(folder)
     assert signature is not None
@@ -418,7 +418,7 @@ def test_a_signed_version_is_verified_with_the_public_key_alone(
     promote(project.folder)
     monkeypatch.delenv(SIGNING_KEY)
     monkeypatch.setenv(VERIFY_KEY, str(public))
-    verifying = measured(monkeypatch, versions, "verify_signature")
+    verifying = measured(monkeypatch, stored_files, "verify_signature")
     assert verify_versions(project.folder) == {1: ""}
     assert spent
     assert verifying

@@ -25,7 +25,7 @@ from pasam.registry.promotion import promote
 from pasam.registry.runs import PARENT, params_of
 from pasam.registry.snapshot import take_snapshot
 from pasam.registry.transitions import open_decisions
-from pasam.registry.upkeep import cleaning
+from pasam.registry.upkeep import cleaning, stored_files
 from pasam.registry.version_files import (
     find_candidate,
     measured_of,
@@ -281,27 +281,27 @@ def test_a_machine_without_a_clone_knows_by_what_a_version_carries_whether_it_is
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "artifacts" / "adapter.safetensors").write_bytes(b"weights")
     (tmp_path / "MLmodel").write_text("code")
-    files = versions.digests_of(tmp_path)
+    files = stored_files.digests_of(tmp_path)
     first, *rest = entries
     carried(tmp_path, *(
         dataclasses.replace(each, files=files) if each.event in ("register", "import") else each
         for each in (first, *rest)
     ))  # fmt: skip
-    known = versions.verify_files(tmp_path, 2, None)
+    known = stored_files.verify_files(tmp_path, 2, None)
     assert known.version == 2
     if in_use:
-        assert versions.verify_files(tmp_path, 2, None, alias="champion") == known
+        assert stored_files.verify_files(tmp_path, 2, None, alias="champion") == known
     else:
         with pytest.raises(RegistryError, match="no decision made champion"):
-            versions.verify_files(tmp_path, 2, None, alias="champion")
-    assert versions.verify_files(tmp_path, 2, None, alias="staging") == known
+            stored_files.verify_files(tmp_path, 2, None, alias="champion")
+    assert stored_files.verify_files(tmp_path, 2, None, alias="staging") == known
 
 
 def test_files_are_compared_with_what_was_registered_and_those_that_grow_are_left_out(tmp_path):
     for name in ("artifacts/adapter.safetensors", "artifacts/model.json", "MLmodel", "code/a.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    files = versions.digests_of(tmp_path)
+    files = stored_files.digests_of(tmp_path)
     assert set(files) == {"artifacts/adapter.safetensors", "artifacts/model.json", "*"}
     entry = dataclasses.replace(about("register", details={"key": "k"}), files=files, number=4)
     known = VersionStanding(number=2, registered=entry, status="")
@@ -309,7 +309,7 @@ def test_files_are_compared_with_what_was_registered_and_those_that_grow_are_lef
     for name in ("decisions/000001.json", "evidence/000001-scores.parquet"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text("more")
-    assert versions.verify_files(tmp_path, 2, standing, alias="champion") == entry
+    assert stored_files.verify_files(tmp_path, 2, standing, alias="champion") == entry
     for name, what in (
         ("artifacts/adapter.safetensors", "artifacts/adapter.safetensors is"),
         ("code/a.py", "its code or MLmodel is"), ("artifacts/new", "artifacts/new is .*none"),
@@ -317,18 +317,18 @@ def test_files_are_compared_with_what_was_registered_and_those_that_grow_are_lef
         before = (tmp_path / name).read_text() if (tmp_path / name).exists() else None
         (tmp_path / name).write_text("changed")
         with pytest.raises(RegistryError, match=rf"{what}.*\(entry 4 of the log"):
-            versions.verify_files(tmp_path, 2, standing)
+            stored_files.verify_files(tmp_path, 2, standing)
         (tmp_path / name).unlink() if before is None else (tmp_path / name).write_text(before)
     (tmp_path / "artifacts" / "model.json").unlink()
     with pytest.raises(RegistryError, match=r"artifacts/model\.json is not there"):
-        versions.verify_files(tmp_path, 2, standing)
+        stored_files.verify_files(tmp_path, 2, standing)
 
 
 def test_what_no_log_knows_is_loaded_only_where_there_is_none_at_all(tmp_path):
-    assert versions.verify_files(tmp_path, 2, None, logged=False) is None
+    assert stored_files.verify_files(tmp_path, 2, None, logged=False) is None
     for standing, logged in ((None, True), (Standing(), True), (Standing(), False)):
         with pytest.raises(RegistryError, match="version 2 is not in the log of decisions"):
-            versions.verify_files(tmp_path, 2, standing, logged=logged)
+            stored_files.verify_files(tmp_path, 2, standing, logged=logged)
 
 
 TAGS = {"evaluation.set_md5": "e", "scores.mbiou": "{}", "git.dirty": "false", "git.pushed": "true"}

@@ -37,7 +37,7 @@ from pasam.registry.store import (
 )
 from pasam.registry.transitions import Decisions, Draft, open_decisions
 from pasam.registry.upkeep.damaged_cache import OBJECTS, cached_file
-from pasam.registry.upkeep.stored_base import BASE, stored_bases
+from pasam.registry.upkeep.stored_files import BASE, stored_bases
 from pasam.registry.versions import NAME, PAGES
 
 DAY = 86400.0

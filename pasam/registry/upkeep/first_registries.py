@@ -22,7 +22,8 @@ from pasam.registry.decision_log import (
     Entry,
 )
 from pasam.registry.store import Tag
-from pasam.registry.versions import PROMOTE, SCORES, digests_of, fetched
+from pasam.registry.upkeep.stored_files import digests_of
+from pasam.registry.versions import PROMOTE, SCORES, fetched
 
 if TYPE_CHECKING:
     from pasam.registry.versions import Registry, Version
