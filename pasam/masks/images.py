@@ -22,12 +22,20 @@ from typing import Any
 
 import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pasam.errors import DataError, InvalidItemError
 from pasam.files import write_bytes
+from pasam.masks.tiff_files import (
+    ChoiceError,
+    TiffForm,
+    pages_of,
+    read_bands,
+    stack,
+    to_choose,
+    unread_bands,
+)
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What a file of a folder must end with, in either case, to be taken for an image."""
@@ -93,6 +101,8 @@ def open_image(
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
             file = io.BytesIO(source) if isinstance(source, bytes) else _regular(located(source))
             with Image.open(file, formats=formats) as image:
+                if image.format == "TIFF":
+                    pages_of(image)  # a preview may come first
                 if most_pixels is not None:
                     _check_size(image.size, most_pixels, f"{what} {name}")
                 yield image
@@ -112,10 +122,6 @@ def open_image(
             "its entry.",
             kind=f"undecodable_{what}",
         ) from None
-
-
-class _ChoiceError(InvalidItemError):
-    """A file that is intact holds more than an image, and nobody said which part is meant."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,35 +187,13 @@ def load_image(
         InvalidItemError: The file is missing, is not an intact image, is too large, or is a stack
             or has bands of which none were chosen.
     """
-    try:
-        with open_image(source, formats=formats, most_pixels=most_pixels) as image:
-            _turn_to_page(image, source, page)
-            # Loading forgets the depth, and how a TIFF was stored, which Pillow turns itself.
-            depth, orientation = stored_depth(image), orientation_of(image)
-            left = orientation_left(image)
-            image.load()
-            values: NDArray[Any] | None = None
-            is_deep = depth > 8 and image.mode in ("RGB", "RGBA")  # of which Pillow keeps 8 bits
-            if is_deep and image.format in ("PNG", "TIFF") and not bands:
-                values = _deep_colours(source)
-                left = orientation if image.format == "PNG" else _UPRIGHT
-            elif not bands:
-                values = _channels(image)
-    except _ChoiceError:
-        raise
-    except InvalidItemError as error:
-        if error.kind != "undecodable_image" or not is_tiff(source):
-            raise
-        if formats is not None:
-            raise _unread_bands(source) or error from None
-        values = None  # Pillow knows no TIFF of five bands, and none of doubles
-    notes = []
-    if values is None:
-        values, orientation = read_bands(source, page or 1, bands)
-        left = orientation
-        notes += [f"made of its bands {bands}"] if bands else []
-    pixels, scaled = eight_bits(values)
+    stored = _stored(source, formats, most_pixels, page, bands)
+    left, orientation = stored.left, stored.orientation
+    notes = [f"made of its bands {bands}"] if bands else []
+    pixels, scaled = eight_bits(stored.values)
     notes += [scaled] if scaled else []
+    if stored.is_negative:
+        pixels = 255 - pixels
     if upright:
         pixels = turned(pixels, left)
     if orientation != (_UPRIGHT if upright else left):
@@ -219,6 +203,67 @@ def load_image(
     return LoadedImage(
         pixels=np.ascontiguousarray(pixels), orientation=orientation, notes=tuple(notes)
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _FileValues:
+    """The values of a file, as one of the libraries gives them."""
+
+    values: NDArray[Any]
+    """(H, W) or (H, W, 3), in the depth of the file."""
+    orientation: int
+    """EXIF's number of how they are stored."""
+    left: int
+    """The same of how they lie now: TIFF files come upright from Pillow."""
+    is_negative: bool
+    """Whether light has to be taken for dark."""
+
+
+def _stored(
+    source: Path | bytes,
+    formats: tuple[str, ...] | None,
+    most_pixels: int | None,
+    page: int | None,
+    bands: tuple[int, ...] | None,
+) -> _FileValues:
+    """Decode an image, by Pillow where it keeps what is stored."""
+    try:
+        with open_image(source, formats=formats, most_pixels=most_pixels) as image:
+            _turn_to_page(image, source, page)
+            # Loading forgets the depth, and how a TIFF was stored, which Pillow turns itself.
+            depth, orientation = stored_depth(image), orientation_of(image)
+            left = orientation_left(image)
+            form = TiffForm.of_image(image) if image.format == "TIFF" else None
+            values: NDArray[Any] | None = None
+            if not bands and (form is None or not form.is_beyond_pillow):
+                is_deep = depth > _BYTE and image.mode in ("RGB", "RGBA")  # Pillow keeps 8 bits
+                is_deep = is_deep and image.format in ("PNG", "TIFF")
+                image.load()
+                values = _deep_rgb(image, source) if is_deep else _channels(image)
+                left = _UPRIGHT if is_deep and form is not None else left
+            if values is not None:
+                # Pillow turns white and black of 8 bits, and leaves deeper numbers as stored.
+                is_negative = form is not None and form.is_white_low
+                is_negative &= form is not None and (form.bits <= _BYTE) == form.is_array
+                return _FileValues(
+                    values=values, orientation=orientation, left=left, is_negative=is_negative
+                )
+    except ChoiceError:
+        raise
+    except InvalidItemError as error:
+        if error.kind != "undecodable_image" or not is_tiff(source):
+            raise
+        if formats is not None:
+            raise unread_bands(source) or error from None
+    # Pillow knows no TIFF of five bands, and none of doubles.
+    if formats is not None:
+        expected = "an export of 8 bits"
+        raise unread_bands(source) or to_choose(source, "has deep colours", expected)
+    values, read = read_bands(source, page, bands)
+    return _FileValues(
+        values=values, orientation=read.orientation, left=read.orientation,
+        is_negative=read.form.is_white_low and not read.form.is_array and not bands,
+    )  # fmt: skip
 
 
 def eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.uint8], str | None]:
@@ -362,45 +407,57 @@ def is_tiff(source: Path | bytes) -> bool:
 def _turn_to_page(image: Image.Image, source: Path | bytes, page: int | None) -> None:
     """Turn to a page of a TIFF file; other formats' further frames are previews or animations."""
     count = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-    if page is None and count > 1:
-        size = image.size
-        image.seek(1)
-        if image.size == size:
-            raise _to_choose(source, f"is a stack of {count} pages", "one of them: page")
     if page is not None and not 1 <= page <= count:
-        raise _to_choose(source, f"has {count} pages, and no page {page}", "one of them: page")
-    if count > 1:
-        image.seek(page - 1 if page else 0)
-
-
-def _to_choose(source: Path | bytes, found: str, which: str) -> InvalidItemError:
-    name = "" if isinstance(source, bytes) else f" {source}"
-    return _ChoiceError(f"image{name} {found}. Choose {which}.", kind="undecodable_image")
+        raise to_choose(source, f"has {count} pages, and no page {page}", "one of them: page")
+    if page is not None and count > 1:
+        image.seek(page - 1)
+    elif count > 1 and len(pages_of(image)) > 1:
+        raise stack(source, count)
 
 
 _STRIP = 256  # rows
-_SAMPLE_FORMAT, _UNSIGNED = 339, 1  # TIFF's tag, and its value for whole numbers from 0
+_BYTE = 8  # bits
 
 
-def _deep_colours(source: Path | bytes) -> NDArray[np.uint16] | None:
-    """Read colours of 16 bits, (H, W, 3), a PNG's as stored, a TIFF's upright; None where not."""
-    content = source if isinstance(source, bytes) else source.read_bytes()
+def deep_colours(source: Path | bytes) -> NDArray[np.uint16] | None:
+    """Read colours of 16 bits, (H, W, 3), or (H, W, 4) with an alpha channel; None where not.
+
+    A PNG's as stored; the first page of a TIFF upright.
+    """
+    content = source if isinstance(source, bytes) else located(source).read_bytes()
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     deep = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    is_deep = deep is not None and deep.ndim == 3 and deep.dtype == np.uint16
-    return np.asarray(deep[:, :, 2::-1], np.uint16) if deep is not None and is_deep else None
+    if deep is None or deep.ndim != 3 or deep.dtype != np.uint16:
+        return None
+    return np.asarray(deep[:, :, [2, 1, 0, 3][: deep.shape[2]]], np.uint16)
+
+
+def _deep_rgb(image: Image.Image, source: Path | bytes) -> NDArray[np.uint16] | None:
+    """Read the colours of an image without its alpha channel; None of a later page."""
+    deep = None if image.format == "TIFF" and image.tell() else deep_colours(source)
+    return None if deep is None else deep[:, :, :3]
+
+
+def signed(image: Image.Image) -> NDArray[Any]:
+    """Give the values of a loaded grey image, (H, W), of a TIFF with the sign that it says.
+
+    Pillow takes 8 bits for numbers from 0, and 32 for numbers with a sign, whatever the file says.
+    """
+    values = np.asarray(image)
+    if image.format == "TIFF" and image.mode in ("I", "L"):
+        has_sign = TiffForm.of_image(image).number_format == _WITH_SIGN
+        return values.view(f"{'i' if has_sign else 'u'}{values.dtype.itemsize}")
+    return values
+
+
+_WITH_SIGN = 2  # of `TiffForm.number_format`
 
 
 def _channels(image: Image.Image) -> NDArray[Any]:
     """Give a decoded image as (H, W) or (H, W, 3), in the depth of the file."""
-    if image.mode == "I" and image.format == "TIFF":
-        formats = getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, (_UNSIGNED,))
-        values = np.asarray(image)
-        # Pillow's mode is signed, whatever the file says.
-        return values.view(np.uint32) if formats[0] == _UNSIGNED else values
     is_grey = image.mode in ("I", "F", "L") or image.mode.startswith("I;16")
     if is_grey and "transparency" not in image.info:
-        return np.asarray(image)
+        return signed(image)
     if "transparency" in image.info:
         image = image.convert("RGBA")
     return _rgb(image if image.mode == "RGB" else image.convert("RGB"))
@@ -423,52 +480,6 @@ def stored_depth(image: Image.Image) -> int:
     if image.mode.startswith("I;16") or any("16" in part for part in raw):
         return 16
     return 1 if image.mode == "1" else 8
-
-
-def read_bands(
-    source: Path | bytes, page: int, bands: tuple[int, ...] | None
-) -> tuple[NDArray[np.generic], int]:
-    """Read bands of a TIFF file, (H, W) or (H, W, 3) as stored, and how that is turned.
-
-    One band, and the three or four of a file that says that they are colours, need no choice.
-    """
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    try:
-        with tifffile.TiffFile(file) as opened:
-            series = opened.pages[page - 1].aspage()
-            values, axes = series.asarray(), series.axes
-            is_coloured = series.photometric == tifffile.PHOTOMETRIC.RGB
-            orientation = int(series.tags.valueof("Orientation", _UPRIGHT))
-    except Exception as error:  # noqa: BLE001 it raises whatever a damaged file makes of it
-        raise _to_choose(source, f"cannot be decoded ({error})", "an intact TIFF") from None
-    if values.ndim == 2:
-        values = values[:, :, None]
-    elif axes.startswith("S"):
-        values = np.moveaxis(values, 0, -1)
-    count = values.shape[-1]
-    if values.dtype.kind == "c":
-        raise _to_choose(source, "holds complex numbers", "another export, of real ones")
-    if bands is None and values.ndim == 3 and (count == 1 or (is_coloured and count in (3, 4))):
-        bands = tuple(range(1, min(count, 3) + 1))
-    if values.ndim != 3 or bands is None:
-        which = "one of them, or three for red, green and blue: bands"
-        raise _to_choose(source, f"has {count} bands", which)
-    if len(bands) not in (1, 3) or not all(1 <= band <= count for band in bands):
-        raise _to_choose(source, f"has {count} bands, not {bands}", "one or three of them: bands")
-    chosen = values[:, :, [band - 1 for band in bands]]
-    orientation = orientation if orientation in range(1, 9) else _UPRIGHT
-    return (chosen[:, :, 0] if len(bands) == 1 else chosen), orientation
-
-
-def _unread_bands(source: Path | bytes) -> InvalidItemError | None:
-    """Say by the header alone that a TIFF has other than one, three or four bands, if it has."""
-    try:
-        with tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
-            count = file.pages[0].aspage().samplesperpixel
-    except Exception:  # noqa: BLE001 it raises whatever a damaged file makes of it
-        return None
-    expected = "one, three (red, green and blue) or four (and alpha) of them; export these alone"
-    return None if count in (1, 3, 4) else _to_choose(source, f"has {count} bands", expected)
 
 
 def encode_png(array: NDArray[np.uint8]) -> bytes:

@@ -190,3 +190,90 @@ def share_alike(pixels: NDArray[Any]) -> float:
         same: NDArray[np.bool_] = np.asarray(like.all(axis=2) if like.ndim == 3 else like)
         shares.append(float(same[pairs].mean()) if pairs.any() else 1.0)
     return min(shares)
+
+
+def are_plateaus(values: NDArray[Any], greys: NDArray[np.bool_]) -> bool:
+    """Tell areas of a grey that a lossy form has blurred from edges that are grey.
+
+    Numbers leave areas of one value, as such a form keeps the middle of them; the border of a
+    trimap is wider than an edge, and its greys are nearly one.
+
+    Args:
+        values: The mask, (H, W).
+        greys: Which of its pixels are neither black nor white, (H, W).
+    """
+    if not greys.any():
+        return False
+    if float(flat_areas(values)[greys].mean()) > _PLATEAU:
+        return True
+    counts = np.bincount(values[greys])
+    near = np.convolve(counts, np.ones(2 * _ABOUT + 1, counts.dtype), "same")
+    middle = np.arange(len(near))[_MIDDLE]  # beside black and white JPEG makes greys of any edge
+    if not len(middle):
+        return False
+    level = int(middle[near[middle].argmax()])
+    alike = greys & (np.abs(values.astype(np.int64) - level) <= _ABOUT)
+    wide = cv2.morphologyEx(alike.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return bool(2 * np.count_nonzero(wide) > np.count_nonzero(greys))
+
+
+_PLATEAU = 0.3  # fraction of the greys that lie among their like; of a photograph hardly any do
+_ABOUT = 16  # by which the greys of a trimap's border differ from one another, at most
+_MIDDLE = slice(64, 193)  # greys far from both black and white
+
+
+def border_between(
+    numbers: NDArray[Any], *, least_width: float, is_any: bool = False
+) -> int | None:
+    """Find which of three areas is a border between the two others, as a trimap has one.
+
+    The others touch nowhere, or hardly; and it is about as wide everywhere, and thin beside them:
+    at most a third as wide as they are from edge to middle, or half where that is a few pixels.
+    Wider ones are objects, as the body of a cell round its nucleus.
+
+    Args:
+        numbers: 0, 1 or 2 for each pixel, (H, W).
+        least_width: Pixels that it is wide, at least.
+        is_any: Whether it may be as wide, and as unevenly, as it likes.
+
+    Returns:
+        Its number; None if none is.
+    """
+    areas = [numbers == number for number in range(3)]
+    for border in range(3):
+        first, second = (areas[number] for number in range(3) if number != border)
+        found = _widths(areas[border], first, second)
+        if found is None:
+            continue
+        (low, middle, high), depth = found
+        is_even, is_seen = high <= 2 * low + 2, least_width <= middle + 0.5
+        most = max(depth / 3, min(_FEW_PIXELS, depth / 2))
+        if is_seen and (is_any or (is_even and middle <= most)):
+            return border
+    return None
+
+
+_FEW_PIXELS = 5
+
+
+def _widths(
+    border: NDArray[np.bool_], first: NDArray[np.bool_], second: NDArray[np.bool_]
+) -> tuple[tuple[float, float, float], float] | None:
+    """Measure how wide a border between two areas is: nearly everywhere, mostly, and nowhere more.
+
+    And how far it is from the edge to the middle of the thinner of the areas. None where they
+    touch, or do not both lie at the border.
+    """
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    besides = [cv2.dilate(area.astype(np.uint8), cross) > 0 for area in (first, second)]
+    rims = [border & beside for beside in besides]
+    touching = np.count_nonzero(besides[0] & second)
+    if min(np.count_nonzero(rim) for rim in rims) <= 50 * touching:
+        return None
+    widths, depths = [], []
+    for rim, area, other in ((rims[0], first, second), (rims[1], second, first)):
+        distance = cv2.distanceTransform((~other).astype(np.uint8), cv2.DIST_L2, 5)
+        widths.append(distance[rim])
+        depths.append(cv2.distanceTransform(area.astype(np.uint8), cv2.DIST_L2, 5).max())
+    low, middle, high = np.percentile(np.concatenate(widths), [10, 50, 90]).tolist()
+    return (low, middle, high), float(min(depths))

@@ -8,7 +8,6 @@ What could mean two things is refused with what was found and what can be said i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,23 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 
 from pasam.errors import InvalidItemError
-from pasam.masks.images import (
-    FOREGROUND,
-    IMAGE_SUFFIXES,
-    foreground,
-    is_tiff,
-    open_image,
-    orientation_left,
-    read_bands,
-    turned,
-)
+from pasam.masks.images import FOREGROUND, IMAGE_SUFFIXES, foreground
 from pasam.masks.mask_areas import (
+    are_plateaus,
     are_small_cells,
+    border_between,
     flat_areas,
     in_patches,
     is_cut_out,
@@ -40,21 +30,32 @@ from pasam.masks.mask_areas import (
     share_alike,
     unblended,
 )
+from pasam.masks.mask_pixels import (
+    FLAT,
+    SHADES,
+    VOC_VOID,
+    MaskPixels,
+    decode_mask,
+    doubt,
+    empty,
+)
 
-_VOC_VOID = (224, 224, 192)
-"""Colour of what Pascal VOC's masks leave undecided, number 255."""
 MOST_OBJECTS = 65_535
 """More than that are no objects of one image."""
 
-_COLOUR = 1 << 24
-"""Added to the number of a colour, so that none is taken for a value."""
-_VOIDS = {255: 254, 65535: 65534}
-"""Numbers that stand for no object, unless the number before them is there as well."""
-_FLAT = 0.3  # fraction of an index mask that lies inside something; of a photograph hardly any does
 _FEW = 16  # values that a photograph has at least, and of which few lie beside their like
 _ALIKE = 0.65  # fraction of a photograph's pixels that are at most like the next; of cells more
-_SHADES = 64  # more values than that, and hardly any area, are a photograph
-_SAID = "--masks-are binary takes what is above 128, --masks-are index every value as an object"
+_BLURRED = (
+    "JPEG and lossy WebP keep a value only about, so that neighbouring numbers run into each other "
+    "and no reader can tell them apart"
+)
+_ONE_SAID = "--masks-are binary takes what is above 128"
+_HALVES = {1: {0, 127, 128, 255}, 257: {0, 127 * 257, 32767, 32768, 128 * 257, 65535}}
+"""What trimaps of 8 and of 16 bits hold: background, border (one or the other half), object."""
+_TRIMAPS = [{1, 2, 3}, *({0, one, max(of)} for of in _HALVES.values() for one in of - {0, max(of)})]
+_BYTE = 8  # bits
+_BESIDE_VOC = 0x1F1F3F
+"""Bits that no colour of Pascal VOC's palette has, red, green and blue one behind the other."""
 
 
 class MaskKind(StrEnum):
@@ -76,7 +77,8 @@ class Reading(StrEnum):
     INDEX = "index"
     """Every value but 0 is an object."""
     TRIMAP = "trimap"
-    """One object per file: 1 of 1, 2, 3 (border 3), or 255 of 0, 127 or 128, 255."""
+    """One object per file: 1 of 1, 2, 3 (border 3), 255 of 0, 127 or 128, 255, or the one of any
+    three values that a thin border parts from the background."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +92,7 @@ class MaskFile:
     objects: tuple[tuple[str, int], ...]
     """Label and number of pixels of every object; one without a label unless it is an index."""
     has_void: bool = False
-    """Whether 255 or 65535 stands for what belongs to no object."""
+    """Whether 255 or 65535, or Pascal VOC's colour, stands for what belongs to no object."""
     notes: tuple[str, ...] = ()
     """What was understood that a person might have meant otherwise."""
     is_plain: bool = True
@@ -102,7 +104,7 @@ class MaskFile:
         """Give one object's mask, (H, W), 0..255."""
         if not label:
             return np.asarray(self.values, dtype=np.uint8)
-        value = int(label[1:], 16) + _COLOUR if label.startswith("c") else int(label)
+        value = int(label[1:], 16) if label.startswith("c") else int(label)
         box = self.boxes[label]  # thousands of objects must not take a pass over the file each
         mask = np.zeros(self.values.shape, np.uint8)
         mask[box][self.values[box] == value] = 255
@@ -152,139 +154,88 @@ def understand(path: Path, reading: Reading = Reading.AUTO) -> MaskFile:
     Raises:
         InvalidItemError: It cannot be read, marks nothing, or could mean two things.
     """
-    pixels, is_lossy, notes = _decoded(path)
+    decoded = decode_mask(path)
+    if decoded.is_lossy and reading in (Reading.INDEX, Reading.TRIMAP):
+        raise doubt(path, f"is in a format that blurs numbers ({_BLURRED})", said=_ONE_SAID)
     if reading is Reading.TRIMAP:
-        return _trimap(path, pixels)
-    if pixels.ndim == 3:
-        if reading is Reading.BINARY:
-            return _one_object(path, MaskKind.SOFT, _grey_of_colours(pixels), notes, is_plain=False)
-        if is_lossy:
-            raise _doubt(path, "numbers its objects by colour in a format that blurs them")
-        return _index(path, pixels, reading, notes)
-    top, is_plain = float(pixels.max()), not notes and path.suffix.lower() in IMAGE_SUFFIXES
+        return _trimap(path, _as_numbers(decoded.values), decoded.notes)
+    if decoded.values.ndim == 2:
+        return _of_greys(path, decoded, reading)
+    if reading is Reading.BINARY:
+        mask = _grey_of_colours(decoded.values)
+        return _one_object(path, MaskKind.SOFT, mask, decoded.notes, is_plain=False)
+    if decoded.is_lossy:
+        found = "is a photograph, or numbers its objects by colour in a format that blurs them"
+        raise doubt(path, f"{found} ({_BLURRED})", said=_ONE_SAID)
+    return _index(path, decoded.values, reading, decoded.notes)
+
+
+def _as_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Give fractions, which number nothing, as 0 to 255; whole numbers stay."""
+    return np.rint(values * 255).astype(np.uint8) if values.dtype.kind == "f" else values
+
+
+def _of_greys(path: Path, decoded: MaskPixels, reading: Reading) -> MaskFile:
+    """Understand a mask of one number a pixel."""
+    pixels, notes = _as_numbers(decoded.values), decoded.notes
+    is_plain = not notes and decoded.is_exact and path.suffix.lower() in IMAGE_SUFFIXES
+    top = int(pixels.max())
     if top == 0:
-        raise _empty(path, "is all black: the mask marks no pixel")
-    if pixels.dtype.kind == "f":  # no number of an object is a fraction
-        scaled = np.rint(pixels * 255).astype(np.uint8)
-        return _one_object(path, MaskKind.SOFT, scaled, notes, is_plain=is_plain)
-    kind = (
-        _grey_kind(path, pixels, is_lossy)
-        if reading is Reading.AUTO
-        else MaskKind(MaskKind.INDEX if reading is Reading.INDEX else MaskKind.SOFT)
-    )
+        raise empty(path, "is all black: the mask marks no pixel")
+    if decoded.values.dtype.kind == "f":
+        if reading is Reading.AUTO:
+            _refuse_trimap(path, pixels, np.unique(pixels))
+        return _one_object(path, MaskKind.SOFT, pixels, notes, is_plain=is_plain)
+    kind = MaskKind.INDEX if reading is Reading.INDEX else MaskKind.SOFT
+    if reading is Reading.AUTO:
+        kind = _grey_kind(path, pixels, decoded.is_lossy)
     if kind is MaskKind.INDEX:
-        return _index(path, pixels, reading, notes)
+        return _index(path, pixels // decoded.step, reading, notes)
     if top == 1:
         pixels = pixels * np.uint8(255)
     elif top > 255:
-        pixels = pixels // (int(top) // 255) if top in (255, 65535) else pixels * 255.0 / top
+        pixels = pixels // (top // 255) if top in (255, 65535) else pixels * 255.0 / top
     mask = pixels.astype(np.uint8)
     if reading is Reading.BINARY:  # the greys of the file itself could mean something else
         mask, is_plain = np.where(foreground(mask), 255, 0).astype(np.uint8), False
     return _one_object(path, kind, mask, notes, is_plain=is_plain and top <= 255)
 
 
-def _decoded(path: Path) -> tuple[NDArray[Any], bool, tuple[str, ...]]:
-    """Decode a mask file: (H, W) of whole numbers or (H, W, 3) of colours; and if it is lossy."""
-    _refuse_stack(path)
-    try:
-        with open_image(path, "mask") as image:
-            orientation = orientation_left(image)
-            image.load()
-            is_lossy = _is_lossy(path, image)
-            pixels, notes = _channels(path, image)
-    except InvalidItemError as error:
-        if error.kind != "undecodable_mask" or not is_tiff(path):
-            raise
-        # Pillow knows no TIFF of 64 bits, in which NumPy's labels come.
-        pixels, orientation = read_bands(path, 1, None)
-        is_lossy, notes = False, ()
-    if orientation != 1:
-        pixels, notes = turned(pixels, orientation), (*notes, "turned upright by its EXIF tag")
-    if pixels.ndim == 3:
-        spread = pixels.max(axis=2).astype(np.int16) - pixels.min(axis=2)
-        if int(spread.max()) <= (32 if is_lossy else 0):
-            pixels = pixels[:, :, 1] if is_lossy else pixels[:, :, 0]
-    if pixels.dtype.kind == "f":
-        low, high = float(pixels.min()), float(pixels.max())
-        if not np.isfinite(pixels).all() or low < 0:
-            raise _doubt(path, "holds negative values or none at all")
-        if (pixels == np.rint(pixels)).all():
-            pixels = pixels.astype(np.int64)
-        elif high > 1:
-            raise _doubt(path, "holds fractions above 1")
-    if pixels.dtype.kind == "i" and int(pixels.min()) < 0:
-        raise _doubt(path, "holds negative values")
-    if pixels.dtype.kind == "i":
-        sizes = (np.uint16, np.uint32, np.uint64)
-        pixels = pixels.astype(next(n for n in sizes if int(pixels.max()) <= np.iinfo(n).max))
-    return pixels, is_lossy, notes
+def _refuse_trimap(
+    path: Path, values: NDArray[Any], found: NDArray[Any], *, least_width: float = 3
+) -> None:
+    """Refuse three values that could be an object, its border and the background.
+
+    Args:
+        path: The file.
+        values: Numbers, (H, W).
+        found: All that there are, in order.
+        least_width: Pixels that the border is wide, at least; thinner ones may be blended edges.
+    """
+    present = set(found.tolist())
+    if present in _TRIMAPS:
+        raise doubt(path, f"holds {sorted(present)}: a trimap, or a numbering", trimap=True)
+    border = _border(values, found, least_width)
+    if border is not None and border != np.iinfo(values.dtype).max:  # which is void
+        said = ", ".join(_label(value, 0) for value in found.tolist())
+        said = f"holds [{said}], of which {border} lies as a thin border between the others"
+        raise doubt(path, f"{said}: a trimap, or a numbering", trimap=True)
 
 
-def _refuse_stack(path: Path) -> None:
-    """Refuse a TIFF file with a page for each object, of which all but the first would be lost."""
-    if not is_tiff(path):
-        return
-    try:
-        with tifffile.TiffFile(path) as opened:
-            sizes = [page.aspage().shape[:2] for page in opened.pages]
-    except Exception:  # noqa: BLE001 it raises whatever a damaged file makes of it
-        return  # whoever decodes it says so
-    if sizes.count(sizes[0]) > 1:
-        raise InvalidItemError(
-            f"{path} is a stack of {len(sizes)} pages, and a mask is one of them. Write each page "
-            "as a file of its own: NAME_1.png, NAME_2.png.",
-            kind="label_map",
-        )
+def _border(
+    values: NDArray[Any], found: NDArray[Any], least_width: float, *, is_said: bool = False
+) -> int | None:
+    """Find the value, but 0, that lies as a thin border between two others, if it does.
 
-
-def _channels(path: Path, image: Image.Image) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Take out of an image what marks the objects: values, colours, or the alpha channel."""
-    if image.mode == "P" and "transparency" not in image.info:
-        return _of_palette(path, image)
-    if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
-        layers = np.array(image.convert("RGBA"))
-        colours, alpha = layers[:, :, :3], layers[:, :, 3]
-        visible = np.unique(colours[alpha > 0], axis=0)
-        if alpha.min() < 255 and (len(visible) <= 1 or _is_photograph(colours, alpha, visible)):
-            return alpha, ("the mask is the alpha channel",)
-        seen = np.where(alpha[:, :, None] > 0, colours, 0)
-        return seen, ("transparent pixels are background",) if alpha.min() < 255 else ()
-    if image.mode == "1":
-        return np.array(image.convert("L")), ()  # its 1 is white
-    if image.mode in ("L", "I", "F") or image.mode.startswith("I;16"):
-        return np.array(image), ()
-    return np.array(image.convert("RGB")), ()
-
-
-def _is_photograph(
-    colours: NDArray[np.uint8], alpha: NDArray[np.uint8], visible: NDArray[np.uint8]
-) -> bool:
-    """Tell a cut-out, whose mask is its transparency, from colours that number objects."""
-    return len(visible) > _SHADES and float(flat_areas(colours)[alpha > 0].mean()) < _FLAT
-
-
-def _of_palette(path: Path, image: Image.Image) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Read a palette by its colours, of which black is the background; its indices are labels."""
-    indices = np.array(image)
-    palette = np.array(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
-    used = np.unique(indices)
-    if used.max() >= len(palette) or len(np.unique(palette[used], axis=0)) < len(used):
-        return indices, ()  # two numbers of one colour: the palette is not meant to be seen
-    if (palette == palette[:, :1]).all():
-        return np.array(image.convert("L")), ()
-    colours = palette[used]
-    void = used[(colours == _VOC_VOID).all(axis=1)]
-    if len(void) and 255 not in used:  # a tool has sorted the palette anew
-        indices = np.where(indices == void[0], np.uint8(255), indices)
-    black = used[(colours == 0).all(axis=1)]
-    if list(black) == [0]:
-        return indices, ()
-    if len(black):
-        return np.array(image.convert("RGB")), ("black of the palette is the background",)
-    if 0 in used and len(used) == 2:
-        raise _doubt(path, "has a palette of two colours, and neither is black: which is the mask")
-    return indices, ()
+    Between the number of void and 0, or where a person has said so, it may be wide: void lies
+    round objects, and not within them.
+    """
+    if len(found) != 3:
+        return None
+    is_any = is_said or int(found[-1]) in (255, 65535)
+    numbers = np.searchsorted(found, values)
+    which = border_between(numbers, least_width=least_width, is_any=is_any)
+    return None if which is None else int(found[which]) or None  # 0 is the background
 
 
 def _grey_kind(path: Path, values: NDArray[Any], is_lossy: bool) -> MaskKind:
@@ -295,30 +246,34 @@ def _grey_kind(path: Path, values: NDArray[Any], is_lossy: bool) -> MaskKind:
         return MaskKind.ZERO_ONE
     if present in ({0, 255}, {0, 65535}, {255}, {65535}):
         return MaskKind.ZERO_255
-    if present in ({0, 127, 255}, {0, 128, 255}, {1, 2, 3}):
-        raise _doubt(path, f"holds {sorted(present)}: a trimap, or a numbering", trimap=True)
+    _refuse_trimap(path, values, found)
     # A blurred object may end at any top; numbers of many objects go as far, but lie in patches.
-    is_graded = top in (255, 65535) or (len(found) > _SHADES and not in_patches(values, top))
+    is_graded = top in (255, 65535) or (len(found) > SHADES and not in_patches(values, top))
     if not (is_lossy or (is_graded and is_soft(values, top))):
         return MaskKind.INDEX
     if top <= FOREGROUND:
-        raise _doubt(path, "numbers its objects, or is faint, in a format that blurs the numbers")
-    if grey_fraction(values, top) > MOST_SOFT:
-        raise _doubt(path, "is mostly neither black nor white: a photograph", kind="grey_mask")
+        said = "numbers its objects, or is faint, in a format that blurs the numbers"
+        raise doubt(path, f"{said} ({_BLURRED})", said=_ONE_SAID)
     greys = (values > top // 16) & (values < top - top // 16)
+    if is_lossy and are_plateaus(values, greys):
+        said = "holds areas of grey, as of numbers or a trimap, in a format that blurs them"
+        raise doubt(path, f"{said} ({_BLURRED})", said=_ONE_SAID)
+    or_what = f"a photograph, or numbers in a format that blurs them ({_BLURRED})"
+    or_what = or_what if is_lossy else "a photograph"
+    if grey_fraction(values, top) > MOST_SOFT:
+        raise doubt(path, f"is mostly neither black nor white: {or_what}", kind="grey_mask")
     on_white = top in (255, 65535) and is_cut_out(top - values, greys, MOST_SOFT)
     if on_white or is_cut_out(values, greys, MOST_SOFT):
         said = f"is mostly shades within what is not {'white' if on_white else 'black'}"
-        raise _doubt(path, f"{said}: a photograph, cut out", kind="grey_mask")
+        raise doubt(path, f"{said}: {or_what}, cut out", kind="grey_mask")
     return MaskKind.SOFT
 
 
 def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str, ...]) -> MaskFile:
     """Number the objects of an index mask, blended edges given to what they lie beside."""
-    if pixels.ndim == 3:
-        labels: NDArray[Any] = _colour_numbers(pixels)
-    else:
-        labels = pixels if pixels.dtype == np.uint64 else pixels.astype(np.uint32)
+    labels = _colour_numbers(pixels) if pixels.ndim == 3 else pixels
+    labels = labels if labels.dtype == np.uint64 else labels.astype(np.uint32)
+    digits = 3 * pixels.dtype.itemsize * 2 if pixels.ndim == 3 else 0
     values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if reading is Reading.AUTO:
         labels, blended = _objects_apart(
@@ -330,18 +285,44 @@ def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str,
             values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     areas = dict(zip(values.tolist(), counts.tolist(), strict=True))
     areas.pop(0, None)
-    void = int(np.iinfo(pixels.dtype).max) if pixels.ndim == 2 else 0
-    is_void = void in _VOIDS and len(areas) > 1 and _VOIDS[void] not in areas
-    has_void = is_void and areas.pop(void, None) is not None
+    void = _void(pixels, areas)
+    has_void = void is not None and areas.pop(void, None) is not None
+    if reading is Reading.AUTO and not has_void:
+        border = _border(labels, values, 1)
+        if border is not None:
+            names = [_label(value, digits) for value in (border, *values.tolist())]
+            found = f"holds {', '.join(names[1:])}, of which {names[0]} lies as a thin border"
+            raise doubt(path, f"{found} between the others: a trimap, or a numbering", trimap=True)
     if not areas:
-        raise _empty(path, "is all black: the mask marks no pixel")
+        raise empty(path, "is all black: the mask marks no pixel")
     if len(areas) > MOST_OBJECTS:
-        raise _doubt(path, f"holds {len(areas)} values, {MOST_OBJECTS} at most are objects")
-    objects = tuple((_label(value), count) for value, count in areas.items())
+        raise doubt(path, f"holds {len(areas)} values, {MOST_OBJECTS} at most are objects")
+    objects = tuple((_label(value, digits), count) for value, count in areas.items())
+    boxes = _boxes(
+        [_label(value, digits) for value in values.tolist()], inverse.reshape(labels.shape)
+    )
     return MaskFile(
         kind=MaskKind.INDEX, values=labels, objects=objects, has_void=has_void, notes=notes,
-        is_plain=False, boxes=_boxes(values, inverse.reshape(labels.shape)),
+        is_plain=False, boxes=boxes,
     )  # fmt: skip
+
+
+def _void(pixels: NDArray[Any], areas: Mapping[int, int]) -> int | None:
+    """Find the number that stands for no object: the highest, unless the one before it is there.
+
+    Among colours it is Pascal VOC's, where all others are of its palette.
+
+    Args:
+        pixels: Numbers, (H, W), or colours, (H, W, 3).
+        areas: Pixels of each number or colour but 0.
+    """
+    if len(areas) < 2:
+        return None
+    if pixels.ndim == 2:
+        void = int(np.iinfo(pixels.dtype).max)
+        return None if void - 1 in areas else void
+    is_of_voc = pixels.dtype == np.uint8 and not any(value & _BESIDE_VOC for value in areas)
+    return int(_colour_numbers(np.array([[VOC_VOID]], np.uint8))[0, 0]) if is_of_voc else None
 
 
 def _objects_apart(
@@ -354,41 +335,53 @@ def _objects_apart(
     """Refuse what numbers nothing; give blended pixels to their objects, and say how many."""
     flat, count = flat_areas(pixels), len(counts)
     found = f"holds {count} values, hardly two alike side by side: a photograph"
-    if count > _SHADES and flat.mean() < _FLAT and not are_small_cells(pixels):
-        raise _doubt(path, found, kind="grey_mask")
+    if count > SHADES and flat.mean() < FLAT and not are_small_cells(pixels):
+        raise doubt(path, found, kind="grey_mask")
     if labels.min() != 0:
-        kind = "grey_mask" if count > _SHADES else "label_map"
-        raise _doubt(path, "has no pixel of 0, the background", trimap=True, kind=kind)
+        kind = "grey_mask" if count > SHADES else "label_map"
+        raise doubt(path, "has no pixel of 0, the background", trimap=True, kind=kind)
     labels, blended, rims = unblended(pixels, labels, numbers, counts, flat)
     if rims:
         found = f"holds {rims} values that only rim others: resized with a filter that blends"
-        raise _doubt(path, found)
+        raise doubt(path, found)
     if count > _FEW and (left := len(np.unique(labels))) > _FEW:
         alike, brightness = share_alike(pixels), pixels if pixels.ndim == 2 else pixels.max(axis=2)
-        is_all_shades = left > _SHADES and alike < 0.1
+        is_all_shades = left > SHADES and alike < 0.1
         most = _ALIKE if pixels.dtype.itemsize == 1 else 0.5
         if is_all_shades or (alike < most and is_cut_out(brightness, ~flat, MOST_SOFT)):
-            raise _doubt(path, f"{found}, cut out on black", kind="grey_mask")
+            raise doubt(path, f"{found}, cut out on black", kind="grey_mask")
     return labels, blended
 
 
-def _boxes(values: NDArray[Any], numbers: NDArray[Any]) -> dict[str, tuple[slice, slice]]:
+def _boxes(labels: list[str], numbers: NDArray[Any]) -> dict[str, tuple[slice, slice]]:
     """Find the rows and columns of every value, which `numbers`, (H, W), counts from 0."""
     from scipy.ndimage import find_objects  # a third of a second, which few masks need
 
-    boxes = find_objects(numbers.astype(np.int32) + 1)
-    return {_label(value): box for value, box in zip(values.tolist(), boxes, strict=True)}
+    return dict(zip(labels, find_objects(numbers.astype(np.int32) + 1), strict=True))
 
 
-def _trimap(path: Path, pixels: NDArray[Any]) -> MaskFile:
-    present = set(np.unique(pixels).tolist()) if pixels.ndim == 2 else set()
-    if not present or not (present <= {1, 2, 3} or present <= {0, 127, 128, 255}):
-        shown = sorted(present)[:8]
-        raise _doubt(path, f"holds {shown}, and a trimap 1, 2, 3 or 0, 128, 255")
-    value, border = (1, 3) if present <= {1, 2, 3} else (255, 128)
+def _trimap(path: Path, pixels: NDArray[Any], notes: tuple[str, ...]) -> MaskFile:
+    """Take the object out of a trimap: a known one, or three values with a thin border."""
+    found = np.unique(pixels) if pixels.ndim == 2 else np.zeros(0, np.uint8)
+    present = set(found.tolist())
+    if not present or present <= {1, 2, 3}:
+        value, border = 1, 3
+    elif present <= _HALVES[1]:
+        value, border = 255, 128
+    elif present <= _HALVES[257]:
+        value, border = 65535, 32896
+    else:
+        border = _border(pixels, found, 1, is_said=True) or 0
+        others = [one for one in found.tolist() if one != border]
+        # Without a 0, only a border between the others in number, too, says which is the darker.
+        value = others[-1] if others[0] == 0 or others[0] < border < others[-1] else 0
+    if not present or not border or not value:
+        shown = sorted(present)[:8] if present else "colours"
+        expected = "a trimap 1, 2, 3 or 0, 128, 255, or a thin border between two other values"
+        raise doubt(path, f"holds {shown}, and {expected}")
     mask = np.where(pixels == value, 255, 0).astype(np.uint8)
-    notes = (f"{value} of a trimap is the object, its border ({border}) is not",)
-    return _one_object(path, MaskKind.ZERO_255, mask, notes, is_plain=False)
+    said = f"{value} of a trimap is the object, its border ({border}) is not"
+    return _one_object(path, MaskKind.ZERO_255, mask, (*notes, said), is_plain=False)
 
 
 def _one_object(
@@ -396,54 +389,27 @@ def _one_object(
 ) -> MaskFile:
     pixels = int(np.count_nonzero(foreground(mask)))
     if not pixels:
-        raise _empty(path, f"has no pixel above {FOREGROUND}")
+        raise empty(path, f"has no pixel above {FOREGROUND}")
     return MaskFile(kind=kind, values=mask, objects=(("", pixels),), notes=notes, is_plain=is_plain)
 
 
-def _colour_numbers(colours: NDArray[Any]) -> NDArray[np.uint32]:
-    red, green, blue = (colours[:, :, channel].astype(np.uint32) for channel in range(3))
-    number = (red * 256 + green) * 256 + blue
-    return np.where(number > 0, number + _COLOUR, 0).astype(np.uint32)
+def _colour_numbers(colours: NDArray[Any]) -> NDArray[Any]:
+    """Number colours, (H, W, 3), by their channels one behind the other; black is 0."""
+    bits = 8 * colours.dtype.itemsize
+    wide = colours.astype(np.uint32 if bits == _BYTE else np.uint64)
+    numbers: NDArray[Any] = (wide[:, :, 0] * 2**bits + wide[:, :, 1]) * 2**bits + wide[:, :, 2]
+    return numbers
 
 
 def _grey_of_colours(colours: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.where(colours.max(axis=2) > FOREGROUND, 255, 0).astype(np.uint8)
+    brightest = colours.max(axis=2)
+    brightest = brightest if colours.dtype == np.uint8 else brightest // 257
+    return np.where(brightest > FOREGROUND, 255, 0).astype(np.uint8)
 
 
-def _label(value: int) -> str:
-    return str(value) if value < _COLOUR else f"c{value - _COLOUR:06x}"
-
-
-def _is_lossy(path: Path, image: Image.Image) -> bool:
-    """Tell whether the file's form blurs values; of a WebP its chunks tell, in whatever order."""
-    if image.format != "WEBP":
-        return image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg"
-    with path.open("rb") as file:
-        file.seek(12)  # "RIFF", the length, "WEBP"
-        while len(head := file.read(8)) == 8:
-            if head[:4] == b"VP8 ":  # VP8L is the lossless form
-                return True
-            # The chunks of an animation's frame follow behind 16 bytes of its own.
-            size = 16 if head[:4] == b"ANMF" else int.from_bytes(head[4:], "little")
-            file.seek(size + size % 2, os.SEEK_CUR)
-    return False
-
-
-def _doubt(
-    path: Path, found: str, *, trimap: bool = False, kind: str = "label_map"
-) -> InvalidItemError:
-    more = ", --masks-are trimap one object and its border" if trimap else ""
-    return InvalidItemError(
-        f"{path} {found}? Export a PNG of one object, or say what it is: {_SAID}{more}.",
-        kind=kind,
-    )
-
-
-def _empty(path: object, found: str) -> InvalidItemError:
-    return InvalidItemError(
-        f"mask {path} {found}. Draw the object with 255, or remove the file and its entry.",
-        kind="empty_mask",
-    )
+def _label(value: int, digits: int) -> str:
+    """Name a number, or a colour of so many hexadecimal digits."""
+    return f"c{value:0{digits}x}" if digits else str(value)
 
 
 TINY = 64
@@ -496,7 +462,7 @@ def check_fitness(
             kind="size_mismatch",
         )
     if inside == 0:
-        raise _empty(name, f"has no pixel above {FOREGROUND}")
+        raise empty(name, f"has no pixel above {FOREGROUND}")
     if inside == area:
         raise InvalidItemError(
             f"mask {name} marks every pixel, so there is nothing to tell apart. Draw the "
