@@ -113,11 +113,14 @@ def seen_by(weights: Path) -> Seen:
     return "synthetic" if set(names) <= set(GENERATED) else "photographs"
 
 
-def own_models(params_file: Path, adapters: Path | None) -> list[str]:
-    """Name the entries of `models` that are trained, PA-SAM+ and PA-SAM first."""
-    entries = read_params(params_file).get("models", {}) if params_file.is_file() else {}
-    trained = [n for n in entries if adapters and (adapters / f"{n}.safetensors").is_file()]
-    return sorted(trained, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+def own_models(params_file: Path, adapters: Path | None) -> dict[str, Path]:
+    """Find the files of the entries of `models` that are trained, PA-SAM+ and PA-SAM first."""
+    if adapters is None or not params_file.is_file():
+        return {}
+    entries = read_params(params_file).get("models", {})
+    ranked = sorted(entries, key=lambda n: _FIRST.index(n) if n in _FIRST else len(_FIRST))
+    files = {name: adapters / f"{name}.safetensors" for name in ranked}
+    return {name: file for name, file in files.items() if file.is_file()}
 
 
 def default_model(
@@ -133,13 +136,11 @@ def default_model(
     own = own_models(params_file, adapters)
     if base is not None:
         digest = file_digest(base)
-        files = ((name, adapters / f"{name}.safetensors") for name in own if adapters)
-        return next((n for n, file in files if read_metadata(file).get("base") == digest), SAM)
+        on_it = (n for n, file in own.items() if read_metadata(file).get("base") == digest)
+        return next(on_it, SAM)
     smoke = own and read_params(params_file).get("preset") == "smoke"
-    for name in [] if smoke else own:
-        if adapters and seen_by(adapters / f"{name}.safetensors") == "photographs":
-            return name
-    return DEFAULT
+    seen = (n for n, file in own.items() if not smoke and seen_by(file) == "photographs")
+    return next(seen, DEFAULT)
 
 
 Resolve = Callable[[str], ModelFiles | None]
@@ -201,7 +202,7 @@ def find_model(
 
 def _unknown(name: str, params_file: Path, adapters: Path | None, base: Path | None) -> str:
     """Say of a name that nobody knows which ones open a model here."""
-    own = [] if base is not None else own_models(params_file, adapters)
+    own = {} if base is not None else own_models(params_file, adapters)
     brought = [] if base is not None else packaged_models()
     here = [SAM, *own, *(each for each in brought if each not in own)]
     packaged = packaged_names() if brought else []

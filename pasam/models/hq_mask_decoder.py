@@ -96,6 +96,13 @@ class HqMaskDecoder(SamMaskDecoder):
             + _upscaled(self.compress_vit_feat, early)
         )
 
+    def image_features(  # type: ignore[override]  # it sees more of the images
+        self, *, image_embeddings: Tensor, early: Tensor
+    ) -> dict[str, Tensor | None]:
+        """Make all that `decode` takes of images, by name; see `details`."""
+        details = self.details(image_embeddings, early)
+        return {"image_embeddings": image_embeddings, "details": details}
+
     def decode(  # type: ignore[override]  # it needs the images' details
         self,
         *,

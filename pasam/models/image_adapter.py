@@ -87,7 +87,7 @@ class ImageAdaptedMaskDecoder(SamMaskDecoder):
         self.image_adapter = ImageAdapter(dim=transformer_dim, width=width)
 
     def adapted(self, image_embeddings: Tensor, joined: Tensor) -> Tensor:
-        """Adapt the image features; `decode` takes them in place of the encoder's.
+        """Adapt the image features, which take the place of the encoder's.
 
         Args:
             image_embeddings: The encoder's outputs, (B, C, g, g).
@@ -100,6 +100,12 @@ class ImageAdaptedMaskDecoder(SamMaskDecoder):
         maps = rows.transpose(1, 2).reshape_as(image_embeddings)
         features: Tensor = self.image_adapter(image_embeddings, maps)
         return features
+
+    def image_features(  # type: ignore[override]  # it sees more of the images
+        self, *, image_embeddings: Tensor, joined: Tensor
+    ) -> dict[str, Tensor | None]:
+        """Make all that `decode` takes of images, by name; see `adapted`."""
+        return {"image_embeddings": self.adapted(image_embeddings, joined)}
 
 
 def width_of_equal_budget(dim: int, *, num_heads: int) -> int:

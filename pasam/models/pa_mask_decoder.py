@@ -326,20 +326,23 @@ class PaMaskDecoder(SamMaskDecoder):
             return joined.new_zeros(len(joined), cells, self.transformer_dim)
         return guided(self.guiding_conv, joined).rows
 
-    def image_features(self, images: Tensor, joined: Tensor) -> dict[str, Tensor | None]:
-        """Make all that `decode` needs of images, the guiding embedding among it.
+    def image_features(  # type: ignore[override]  # it sees more of the images
+        self, *, image_embeddings: Tensor, images: Tensor, joined: Tensor
+    ) -> dict[str, Tensor | None]:
+        """Make all that `decode` takes of images, by name, the guiding embedding among it.
 
         Args:
+            image_embeddings: The encoder's outputs, (B, C, g, g).
             images: Normalised images, (B, 3, S, S).
             joined: The same with edges, (B, 4, 4g, 4g), see `guiding_input`.
         """
-        fine = None
+        made: dict[str, Tensor | None] = {"image_embeddings": image_embeddings, "fine": None}
         if self.fine_compensation is not None:
-            fine = self.fine_compensation.image_part(images, joined[:, 3:])
+            made["fine"] = self.fine_compensation.image_part(images, joined[:, 3:])
         if self.prompt_adapter.finer_maps is None:
-            return {"guiding": self.guiding(joined), "detail": None, "fine": fine}
+            return {**made, "guiding": self.guiding(joined), "detail": None}
         found = guided(self.guiding_conv, joined)
-        return {"guiding": found.rows, "detail": found.half, "fine": fine}
+        return {**made, "guiding": found.rows, "detail": found.half}
 
     def decode(  # type: ignore[override]  # it needs the guiding embedding and how to mine
         self,

@@ -191,6 +191,14 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         rows = torch.arange(len(iou), device=iou.device).unsqueeze(1)
         return masks[rows, best], iou[rows, best]
 
+    def image_features(self, *, image_embeddings: Tensor) -> dict[str, Tensor | None]:
+        """Make all that `decode` takes of images, by name; it serves all their prompts.
+
+        Args:
+            image_embeddings: The encoder's outputs, (B, C, g, g).
+        """
+        return {"image_embeddings": image_embeddings}
+
     def decode(
         self,
         *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -228,9 +229,9 @@ class Segmenter(nn.Module):
             generator: Source of PA-SAM's Gumbel noise.
         """
         if self._compiled is not None and self.training:
-            seen = self._of_images(images, encoded, edges)
+            decode = partial(self._decode_compiled, self._of_images(images, encoded, edges))
             groups = self._grouped(prompts, COMPILED_TOKENS)
-            return self._predict(self._ask_compiled, seen, image_index, groups, mining, generator)
+            return self._predict(decode, image_index, groups, mining, generator)
         features = self.look(images, encoded, edges)
         return self.answer(features, image_index, prompts, mining=mining, generator=generator)
 
@@ -244,7 +245,8 @@ class Segmenter(nn.Module):
             encoded: Likewise.
             edges: Likewise.
         """
-        return ImageFeatures(self._features(**self._of_images(images, encoded, edges)))
+        seen = self._of_images(images, encoded, edges)
+        return ImageFeatures(self.decoder.image_features(**seen))
 
     def answer(
         self,
@@ -264,10 +266,9 @@ class Segmenter(nn.Module):
             mining: Likewise.
             generator: Likewise.
         """
-        return self._predict(
-            self.decoder.decode, features.parts, image_index, self._grouped(prompts), mining,
-            generator,
-        )  # fmt: skip
+        decode: Callable[..., Any] = self.decoder.decode
+        on_images = partial(decode, **features.parts)
+        return self._predict(on_images, image_index, self._grouped(prompts), mining, generator)
 
     def _grouped(self, prompts: Sequence[Prompts], multiple: int = 1) -> list[_Together]:
         """Embed prompts, those together that share a pass; see `_packed` for `multiple`."""
@@ -287,57 +288,24 @@ class Segmenter(nn.Module):
     def _of_images(
         self, images: Tensor, encoded: Encoded | None, edges: Tensor | None
     ) -> dict[str, Tensor]:
-        """Prepare what the decoder wants to know of the images, before anything of it learns."""
+        """Prepare what `image_features` takes: all of the images that is there before it learns."""
         learns = any(p.requires_grad for p in self.base.sam.image_encoder.parameters())
         if encoded is None or learns:
             with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
                 encoded = self.base.encode(images)
         seen = {"image_embeddings": encoded.embedding}
         if isinstance(self.decoder, HqMaskDecoder):
-            return {**seen, "early": encoded.early}
-        if not isinstance(self.decoder, PaMaskDecoder | ImageAdaptedMaskDecoder):
-            return seen
-        normalised = self.base.normalise(images)
-        joined = guiding_input(normalised, self.base.grid, self.decoder.gradient, edges)
-        return {**seen, "images": normalised, "joined": joined}
-
-    def _features(
-        self,
-        *,
-        image_embeddings: Tensor,
-        images: Tensor | None = None,
-        joined: Tensor | None = None,
-        early: Tensor | None = None,
-    ) -> dict[str, Tensor | None]:
-        """Look at images with what learns.
-
-        Args:
-            image_embeddings: The encoder's outputs, (B, C, g, g).
-            images: Normalised images, (B, 3, S, S), for PA-SAM.
-            joined: Small images with edges, (B, 4, 4g, 4g), for PA-SAM and the image adapter.
-            early: The encoder's early features, (B, E, g, g), for HQ-SAM.
-
-        Returns:
-            What the decoder's `decode` takes of the images, by name.
-        """
-        decoder = self.decoder
-        if isinstance(decoder, PaMaskDecoder):
-            assert images is not None and joined is not None, "`_of_images` gives both"  # noqa: PT018
-            made = decoder.image_features(images, joined)
-            return {"image_embeddings": image_embeddings, **made}
-        if isinstance(decoder, ImageAdaptedMaskDecoder):
-            assert joined is not None, "`_of_images` gives it"
-            return {"image_embeddings": decoder.adapted(image_embeddings, joined)}
-        if isinstance(decoder, HqMaskDecoder):
-            assert early is not None, "`_of_images` gives it"
-            details = decoder.details(image_embeddings, early)
-            return {"image_embeddings": image_embeddings, "details": details}
-        return {"image_embeddings": image_embeddings}
+            seen["early"] = encoded.early
+        if isinstance(self.decoder, PaMaskDecoder | ImageAdaptedMaskDecoder):
+            normalised = self.base.normalise(images)
+            seen["joined"] = guiding_input(normalised, self.base.grid, self.decoder.gradient, edges)
+            if isinstance(self.decoder, PaMaskDecoder):
+                seen["images"] = normalised
+        return seen
 
     def _predict(
         self,
         decode: Callable[..., Any],
-        of_images: Mapping[str, Tensor | None],
         image_index: Tensor,
         groups: Sequence[_Together],
         mining: MiningMode | None,
@@ -346,15 +314,14 @@ class Segmenter(nn.Module):
         """Ask the decoder for the masks of all groups, in the order of the prompts.
 
         Args:
-            decode: Takes what `decode` takes, or what `_decode` does.
-            of_images: Its arguments that are of the images.
+            decode: The decoder's pass on the images.
             image_index: Image of each prompt, int64 (N,).
             groups: The prompts.
             mining: See `forward`.
             generator: Likewise.
         """
         parts = [
-            self._in_a_pass(decode, of_images, image_index[group.indices], group, mining, generator)
+            self._in_a_pass(decode, image_index[group.indices], group, mining, generator)
             for group in groups
         ]
         back = torch.cat([group.indices for group in groups]).argsort()
@@ -366,14 +333,13 @@ class Segmenter(nn.Module):
     def _in_a_pass(
         self,
         decode: Callable[..., Any],
-        of_images: Mapping[str, Tensor | None],
         image_index: Tensor,
         group: _Together,
         mining: MiningMode | None,
         generator: torch.Generator | None,
     ) -> Prediction:
         inputs: dict[str, Any] = {
-            **of_images, "image_pe": self.base.image_pe(), "image_index": image_index,
+            "image_pe": self.base.image_pe(), "image_index": image_index,
             "sparse": group.sparse, "dense": group.dense, "absent": group.absent,
         }  # fmt: skip
         if isinstance(self.decoder, PaMaskDecoder):
@@ -392,7 +358,7 @@ class Segmenter(nn.Module):
         details = answer if isinstance(answer, PaPrediction) else None
         return Prediction(answer.masks, answer.iou[:, :1], details)
 
-    def _ask_compiled(self, **inputs: Any) -> Any:
+    def _decode_compiled(self, seen: dict[str, Tensor], **inputs: Any) -> Any:
         """Do what `_decode` does, compiled."""
         assert self._compiled is not None, "`compile_decoder` made it"
         from torch._dynamo.exc import TorchDynamoException  # noqa: PLC0415  # a second to import
@@ -400,26 +366,16 @@ class Segmenter(nn.Module):
         if inputs["dense"].is_cuda:  # the last step's results may be written over
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         try:
-            return self._compiled(**inputs)
+            return self._compiled(seen, **inputs)
         except TorchDynamoException as error:
             raise ParamsError(
                 f"train.compile: the decoder could not be compiled here ({_reason(error)}). "
                 "Set train.compile: false, or install what the compiler lacks."
             ) from error
 
-    def _decode(
-        self,
-        *,
-        image_embeddings: Tensor,
-        images: Tensor | None = None,
-        joined: Tensor | None = None,
-        early: Tensor | None = None,
-        **inputs: Any,
-    ) -> Any:
-        """Do all that learns: look at the images, see `_features`, then answer the prompts."""
-        inputs |= self._features(
-            image_embeddings=image_embeddings, images=images, joined=joined, early=early
-        )
+    def _decode(self, seen: dict[str, Tensor], **inputs: Any) -> Any:
+        """Do all that learns: look at the images that were seen, then answer the prompts."""
+        inputs |= self.decoder.image_features(**seen)
         return self.decoder.decode(**inputs)
 
 

@@ -391,12 +391,19 @@ async def wait_for(
 ) -> Answer:
     """Wait for a job, and end it when whoever asked has gone."""
     try:
-        while not (await asyncio.wait([answer], timeout=LOOK))[0]:
-            if await gone():
-                raise RefusedError("the work was stopped: nobody waits for it.", status=499)
-        return answer.result()
+        return await _result(answer, gone, "the work was stopped: nobody waits for it.")
     finally:
         _end(answer, progress)
+
+
+async def _result(
+    answer: asyncio.Future[Answer], gone: Callable[[], Awaitable[bool]], left: str
+) -> Answer:
+    """Wait for a job, or refuse, in the words of `left`, once whoever asked has gone."""
+    while not (await asyncio.wait([answer], timeout=LOOK))[0]:
+        if await gone():
+            raise RefusedError(left, status=499)
+    return answer.result()
 
 
 async def wait_for_all(
@@ -409,10 +416,7 @@ async def wait_for_all(
     """
     whole = asyncio.gather(*answers)
     try:
-        while not (await asyncio.wait([whole], timeout=LOOK))[0]:
-            if await gone():
-                raise RefusedError("the prompts were left out: nobody waits.", status=499)
-        return whole.result()
+        return await _result(whole, gone, "the prompts were left out: nobody waits.")
     finally:
         for each in answers:  # what is done stays as it is
             each.cancel()

@@ -268,8 +268,7 @@ def available(
         resolve: Knows whether there is a champion.
         packaged: Whether packaged models may be offered; they have a base of their own.
     """
-    trained = own_models(params_file, adapters)
-    own = {name: seen_by(adapters / f"{name}.safetensors") for name in trained}
+    own = {name: seen_by(file) for name, file in own_models(params_file, adapters).items()}
     champion = resolve(CHAMPION)
     found = {} if champion is None else {CHAMPION: champion.seen}
     first = [name for name, seen in (found | own).items() if seen == "photographs"]

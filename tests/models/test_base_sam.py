@@ -468,18 +468,13 @@ def test_only_pa_sam_has_details(segmenter, segmenter_images, encoded, groups):
 def test_the_images_part_of_a_decoder_is_computed_once_for_all_kinds_of_prompt(
     segmenter, segmenter_images, encoded, groups, monkeypatch
 ):
-    calls = []
-
-    def counted(makes):
-        return lambda *given: calls.append(makes) or makes(*given)
-
-    for name in ("image_features", "adapted", "details"):
-        makes = getattr(segmenter.decoder, name, None)
-        if makes is not None:
-            monkeypatch.setattr(segmenter.decoder, name, counted(makes))
+    calls, makes = [], segmenter.decoder.image_features
+    monkeypatch.setattr(
+        segmenter.decoder, "image_features", lambda **seen: calls.append(seen) or makes(**seen)
+    )
     predict(segmenter, segmenter_images, encoded, INDEX, groups)
     assert len(groups) > 1
-    assert len(calls) == (segmenter.decoder is not segmenter.base.sam.mask_decoder)
+    assert len(calls) == 1
 
 
 @torch.no_grad()

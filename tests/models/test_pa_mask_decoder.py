@@ -66,14 +66,16 @@ def decode(
     generator: torch.Generator | None = None, **how: Any,
 ) -> PaPrediction:  # fmt: skip
     """Guide by the images and draw noise where none is given, then decode."""
-    rest = {name: value for name, value in inputs.items() if name != "images"}
+    rest = {k: part for k, part in inputs.items() if k not in ("image_embeddings", "images")}
     images, grid = inputs["images"], inputs["dense"].shape[-1]
     if mining != "none" and "noise" not in how:
         how["noise"] = decoder.sampler.noise(
             mining, len(inputs["sparse"]), grid**2, generator=generator, device=images.device
         )
     joined = guiding_input(images, grid, decoder.gradient)
-    features = decoder.image_features(images, joined)
+    features = decoder.image_features(
+        image_embeddings=inputs["image_embeddings"], images=images, joined=joined
+    )
     return decoder.decode(**rest, **features, mining=mining, **how)
 
 
