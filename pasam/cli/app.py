@@ -11,7 +11,6 @@ import typer
 
 from pasam import __version__
 from pasam.cli.checkpoint import checkpoint_app, export
-from pasam.cli.data import data_app
 from pasam.cli.doctor import doctor
 from pasam.cli.evaluate import evaluate
 from pasam.cli.options import error_line, use_everywhere
@@ -20,6 +19,9 @@ from pasam.cli.predict import predict
 from pasam.cli.registry import registry_app, track_app
 from pasam.cli.report import report_app
 from pasam.cli.serve import demo, serve
+from pasam.cli.sets.deciding import data_accept, data_forget, data_quarantine, data_review
+from pasam.cli.sets.fetching import data_fetch, data_list, data_show
+from pasam.cli.sets.registering import data_add, data_check, data_export, data_remove
 from pasam.cli.team.merge import merge, merge_driver
 from pasam.cli.upkeep import backup, clean, restore, verify_cache
 from pasam.errors import OWN_FAULT, ParamsError, PasamError, in_words, own_fault
@@ -85,6 +87,16 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+data_app = typer.Typer(
+    no_args_is_help=True, help="Data sets, public and your own: see, fetch, add and check."
+)
+for name, command in (  # in the order in which a set of data goes through them
+    ("list", data_list), ("show", data_show), ("fetch", data_fetch), ("add", data_add),
+    ("check", data_check), ("export", data_export), ("remove", data_remove),
+    ("quarantine", data_quarantine), ("accept", data_accept), ("review", data_review),
+    ("forget", data_forget),
+):  # fmt: skip
+    data_app.command(name)(command)
 app.add_typer(params_app, name="params")
 app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")

@@ -527,6 +527,18 @@ def _say_what_zoom_left(path: Path, masks: Sequence[MaskRecord]) -> None:
         )
 
 
+def _say_that_it_zooms(masks: Sequence[MaskRecord]) -> bool:
+    """Say that small things are looked at from near where they were; say whether they were."""
+    zoomed = any(found.extra.get("zoomed") for found in masks)
+    if zoomed:
+        typer.echo(
+            "note: small things are looked at from near, a pass or two of the encoder each; "
+            "--no-zoom leaves it",
+            err=True,
+        )
+    return zoomed
+
+
 def _named_images(named: Sequence[str] | None, prompts: Path | None) -> list[Path]:
     if named:
         return find_images(named)
@@ -569,17 +581,8 @@ def _predict_all(
                     )
                     if zoom:
                         _say_what_zoom_left(path, masks)
-                    elif (
-                        zoom is None
-                        and not said
-                        and any(each.extra.get("zoomed") for each in masks)
-                    ):
-                        said = True
-                        typer.echo(
-                            "note: small things are looked at from near, a pass or two of the "
-                            "encoder each; --no-zoom leaves it",
-                            err=True,
-                        )
+                    elif zoom is None and not said:
+                        said = _say_that_it_zooms(masks)
                     outputs.add(path, name, pixels, masks, listed=listed)
                 except (DataError, PromptError) as error:
                     text = str(error)

@@ -54,10 +54,10 @@ def registry_list(as_json: AsJson = False, project: Project = Path()) -> None:
     Example: pasam registry list
     """
     from pasam.registry.reproduction import not_again
-    from pasam.registry.versions import looked_at, shown_versions
+    from pasam.registry.versions import list_versions, shown_versions
 
     _expect_registry(project)
-    versions, odd = looked_at(project, shown_versions(project))
+    versions, odd = list_versions(project, shown_versions(project))
     reasons = not_again(project, versions)
     for line in odd:
         typer.echo(f"differs from the log of decisions (`pasam registry check`): {line}", err=True)

@@ -76,14 +76,10 @@ def verify_cache(as_json: AsJson = False, project: Project = Path()) -> None:
     from pasam.registry.upkeep.damaged_cache import damaged_cache
 
     found = list(damaged_cache(project))
-    if as_json:
-        print_result({"damaged": found}, (), as_json=True)
-    elif found:
-        typer.echo("\n".join(found))
+    whole = ["Every file in DVC's cache is what its name says."]
+    print_result({"damaged": found}, found or whole, as_json=as_json)
     if found:
         raise RegistryError(
             f"{len(found)} files in DVC's cache are damaged. Remove them, and bring them with `dvc "
             "pull` or make them again with `dvc repro --no-run-cache`."
         )
-    if not as_json:
-        typer.echo("Every file in DVC's cache is what its name says.")

@@ -506,7 +506,7 @@ def _known_entries(project: Path) -> tuple[tuple[Entry, ...], bool]:
         return log.read(shared=False), False
 
 
-def looked_at(project: Path, registry: ShownVersions) -> tuple[list[Version], list[str]]:
+def list_versions(project: Path, registry: ShownVersions) -> tuple[list[Version], list[str]]:
     """List all versions as the log has them, and what MLflow shows otherwise, for whoever looks.
 
     Nothing of the latter is said without a log, or while its remote cannot be reached.

@@ -200,19 +200,19 @@ def tokens(results: Results) -> Iterator[Part]:
         yield f"The uncertainty of {name} points away from errors: {found}."
     else:
         yield f"It is not shown that the uncertainty finds errors: {found}. {amount}"
-    change = results.difference_inside(results.subject, "final_iou", "coarse_iou")
-    shown = {GAIN: "improves the coarse one", LOSS: "worsens the coarse one"}
-    verdict = shown.get(change.verdict, "shows no difference")
-    yield f"Taking the refined mask where it doubts {verdict}: {_points_of_iou(results, change)}."
+    yield f"Taking the refined mask where it doubts {_effect_of_refining(results)}."
     photographs = results.seen_on(PHOTOS)
     if photographs is not None:
         area = photographs.mean_inside(results.subject, "uncertainty_auroc")
-        change = photographs.difference_inside(results.subject, "final_iou", "coarse_iou")
-        verdict = shown.get(change.verdict, "shows no difference")
-        yield (
-            f"On {PHOTOS} the area is {_percent(area)}, and taking the refined mask {verdict}: "
-            f"{_points_of_iou(results, change)}."
-        )
+        effect = _effect_of_refining(photographs)
+        yield f"On {PHOTOS} the area is {_percent(area)}, and taking the refined mask {effect}."
+
+
+def _effect_of_refining(results: Results) -> str:
+    change = results.difference_inside(results.subject, "final_iou", "coarse_iou")
+    shown = {GAIN: "improves the coarse one", LOSS: "worsens the coarse one"}
+    verdict = shown.get(change.verdict, "shows no difference")
+    return f"{verdict}: {_points_of_iou(results, change)}"
 
 
 def mining(results: Results) -> Iterator[Part]:

@@ -567,12 +567,12 @@ def test_who_looks_while_the_logs_remote_is_away_sees_what_this_clone_knows_of_i
     monkeypatch.setattr(versions, "as_logged", lambda version, standing: (version, standing))
     registry = SimpleNamespace(versions=lambda: ["v2", "v1"])
     standing = ("standing", *entries)
-    found, odd = versions.looked_at(Path("clone"), registry)
+    found, odd = versions.list_versions(Path("clone"), registry)
     assert found == ([("v2", standing), ("v1", standing)] if entries else ["v2", "v1"])
     assert odd == ([(standing, ["v2", "v1"])] if entries and not away else [])
     assert asked == [versions.SHORT_PATIENCE, True, *([False] if away else [])]
     assert known_standing(Path("clone")) == (standing if entries else None)
     asked.clear()
-    assert versions.looked_at(Path("folder"), registry) == (["v2", "v1"], [])
+    assert versions.list_versions(Path("folder"), registry) == (["v2", "v1"], [])
     assert known_standing(Path("folder")) is None
     assert asked == []

@@ -530,8 +530,8 @@ def test_a_log_that_is_not_the_one_that_was_backed_up_is_not_restored(said, tmp_
     monkeypatch.setattr(backup, "DecisionLog", lambda project: empty)
     back_up(tmp_path / "here", tmp_path / "b.tar")
     restore(tmp_path / "b.tar", tmp_path / "same")
-    real = backup._checked
-    monkeypatch.setattr(backup, "_checked", lambda file: real(file) | {"log": said})
+    real, other = backup._checked, {"log": said}
+    monkeypatch.setattr(backup, "_checked", lambda file: real(file).model_copy(update=other))
     with pytest.raises(RegistryError, match=f"expected {said[:10]}"):
         restore(tmp_path / "b.tar", tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -35,7 +35,7 @@ from pasam.registry.store import (
     wrap_mlflow_errors,
 )
 from pasam.registry.transitions import open_decisions
-from pasam.registry.versions import NAME, ShownInFile, looked_at, open_registry, shown_versions
+from pasam.registry.versions import NAME, ShownInFile, list_versions, open_registry, shown_versions
 
 
 @pytest.fixture
@@ -351,7 +351,7 @@ def test_a_list_of_many_versions_asks_mlflow_as_often_as_one_of_few(registry, mo
 
     def questions():
         asked.clear()
-        found, odd = looked_at(project, open_registry(project))
+        found, odd = list_versions(project, open_registry(project))
         assert len(odd) == len(found) - 3  # those that the log does not know
         return len(asked)
 
@@ -373,7 +373,7 @@ def test_mlflows_file_shows_without_mlflow_what_its_client_shows(registry):
     assert shown.aliases() == registry.aliases() == {"champion": 2, "previous": 1, "candidate": 3}
     assert shown.versions() == registry.versions()
     assert [each.number for each in shown.versions()] == [3, 2, 1]
-    assert looked_at(project, shown) == looked_at(project, registry)
+    assert list_versions(project, shown) == list_versions(project, registry)
 
 
 @pytest.mark.long

@@ -162,12 +162,12 @@ def restore(file: Path, folder: Path) -> Backup:
         if (project / LOCK).is_file() and (project / ".dvc").is_dir():
             checkout = ["dvc", "checkout", "--quiet", "--force", "--allow-missing"]
             run_command(checkout, project)
-        if about["champion"] is not None and is_local(addresses(project)[0]):
-            for problem in filter(None, verify_versions(project, str(about["champion"])).values()):
+        if about.champion is not None and is_local(addresses(project)[0]):
+            for problem in filter(None, verify_versions(project, str(about.champion)).values()):
                 raise RegistryError(f"the champion of {file} cannot be restored: {problem}")
     return Backup(
-        files=len(about["files"]), size=file.stat().st_size, champion=about["champion"],
-        left_out=tuple(about["left_out"]),
+        files=len(about.files), size=file.stat().st_size, champion=about.champion,
+        left_out=tuple(about.left_out),
     )  # fmt: skip
 
 
@@ -177,26 +177,26 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _checked(file: Path) -> dict[str, Any]:
+def _checked(file: Path) -> _Description:
     """Compare every member of a backup with its digest; say what it is."""
     try:
         with tarfile.open(file, "r:") as tape:
             members = iter(tape)
             first = next(members, None)
             content = tape.extractfile(first) if first is not None and first.isreg() else None
-            about: dict[str, Any] = json.loads(content.read(_LONGEST_ABOUT)) if content else {}
-            if first is None or first.name != ABOUT or about.get("form") != FORM:
+            said = json.loads(content.read(_LONGEST_ABOUT)) if content else {}
+            if first is None or first.name != ABOUT or said.get("form") != FORM:
                 raise DataError(
-                    f"{file} is no backup of the form {FORM}, but {about.get('form')!r:.20}; "
+                    f"{file} is no backup of the form {FORM}, but {said.get('form')!r:.20}; "
                     "restore it with the version of pasam that wrote it."
                 )
-            _Description.model_validate(about)
+            about = _Description.model_validate(said)
             found = {each.name: sha256_of(_parts(tape, each)) for each in members if each.isreg()}
     except (tarfile.TarError, EOFError, ValueError, AttributeError, RecursionError) as error:
         what = str(error).replace("\n", " ")[:200]
         raise DataError(f"{file} is damaged, or no backup ({what}). {ADVICE}") from None
-    for name in sorted(found.keys() | about["files"].keys()):
-        wanted, there = about["files"].get(name, "nothing"), found.get(name, "not there")
+    for name in sorted(found.keys() | about.files.keys()):
+        wanted, there = about.files.get(name, "nothing"), found.get(name, "not there")
         if there != wanted:
             raise DataError(
                 f"{file} is damaged: {name} is {there[:12]}, expected {wanted[:12]}. {ADVICE}"
@@ -265,18 +265,18 @@ def _git_part(project: Path, place: Path, contents: _Contents) -> dict[str, Any]
     }
 
 
-def _restore_git(project: Path, found: Path, about: Mapping[str, Any]) -> None:
+def _restore_git(project: Path, found: Path, about: _Description) -> None:
     bundle = str(found / BUNDLE)
     _git(project, "init", "--quiet", "--initial-branch", "restoring")
     _git(project, "fetch", "--quiet", "--no-tags", bundle, "refs/*:refs/*")
-    branch = about["branch"]
-    _git(project, "checkout", "--quiet", *([branch] if branch else ["--detach", about["head"]]))
-    for name, address in about["remotes"].items():
+    place = [about.branch] if about.branch else ["--detach", about.head]
+    _git(project, "checkout", "--quiet", *place)
+    for name, address in about.remotes.items():
         _git(project, "remote", "add", name, address)
     log = call_git(project, "rev-parse", "--verify", "--quiet", REF).stdout.decode().strip()
-    if log != about["log"]:
-        raise RegistryError(f"the branch {BRANCH} is {log[:10]}, expected {about['log'][:10]}.")
-    for name in about["deleted"]:
+    if log != about.log:
+        raise RegistryError(f"the branch {BRANCH} is {log[:10]}, expected {about.log[:10]}.")
+    for name in about.deleted:
         gone = project / MemberPaths(found).claim(name, is_folder=False)
         gone.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # there are others in its folder
