@@ -87,7 +87,7 @@ class Training:
             cross_entropy="image", outline=0.0, compile=False, together=[], deterministic=False,
         )  # fmt: skip
         self.variant: VariantParams = pa_sam(trains=trains, epochs=epochs, lr_step_size=epochs)
-        self.fabric: Fabric = launch(self.params, nodes=nodes)
+        self.fabric: Fabric = launch(self.params)
         self.rank = self.fabric.global_rank
 
     def segmenter(self) -> Segmenter:

@@ -161,7 +161,9 @@ class PhotographParams(Section):
     precision: Precision
     accelerator: Accelerator
     devices: Count
-    """Processes; more than one trains with DDP."""
+    """Processes on each machine; more than one trains with DDP."""
+    nodes: Count
+    """Machines, on each of which the same command is started."""
     workers: Natural
     """Data-loading processes per training process; 0 loads in the training's own."""
     row_every: Count

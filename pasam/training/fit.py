@@ -44,26 +44,24 @@ from pasam.training.samples import Batch, MakeBatches, Sampling, batches_by_epoc
 from pasam.workers import ProcessGroup, count_progress, loading_processes
 
 
-def launch(
-    params: TrainParams | PhotographParams, *, nodes: int = 1, section: str = "train"
-) -> Fabric:
+def launch(params: TrainParams | PhotographParams, *, section: str = "train") -> Fabric:
     """Start the training's processes on the devices that the params name.
 
     Args:
-        params: Device, number of processes on each machine, precision.
-        nodes: Machines; on each of them the same command is started, by `torchrun` or SLURM.
+        params: Device, processes on each machine, machines, precision. On each of several machines
+            the same command is started, by `torchrun` or SLURM.
         section: Where the params stand, for the message.
 
     Raises:
         ParamsError: More or fewer processes were started than the params speak of: each of two
             machines would train everything, into the same files.
     """
-    world = params.devices * nodes
+    world = params.devices * params.nodes
     started = int(os.environ.get("WORLD_SIZE", world))
     if started != world:
         raise ParamsError(
             f"{started} processes were started (WORLD_SIZE), but {section}.devices "
-            f"{params.devices} on {section}.nodes {nodes} are {world}. Set both to what is "
+            f"{params.devices} on {section}.nodes {params.nodes} are {world}. Set both to what is "
             "launched, for example "
             f"`torchrun --nnodes <{section}.nodes> --nproc-per-node <{section}.devices>`."
         )
@@ -76,7 +74,7 @@ def launch(
         fabric = Fabric(
             accelerator=params.accelerator,
             devices=params.devices,
-            num_nodes=nodes,
+            num_nodes=params.nodes,
             strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
             precision=params.precision,
         )
@@ -356,7 +354,7 @@ def train_variant(
 
     # Cached embeddings were encoded once for all.
     along = {} if embed.views else {n: v for n, v in companions.items() if not kept(n, v).is_done}
-    fabric = launch(train, nodes=train.nodes)
+    fabric = launch(train)
     torch.manual_seed(train.seed)
     frozen = load_base(base.size, checkpoint, base.encoder_precision)
     drawn = torch.get_rng_state()  # each model starts from what it would start from alone

@@ -24,6 +24,7 @@ from pasam.masks.images import foreground
 from pasam.masks.prompts import foreground_points, jittered_box, tight_box
 from pasam.models.base_sam import PIXEL_MEAN
 from pasam.training.annotated import GENERATED, Annotated, unpack
+from pasam.training.samples import each_tensor
 
 # Shapes: B images, N prompts, S pixels a side, m = S / 2 mask pixels a side, k points.
 
@@ -90,6 +91,10 @@ class ObjectBatch:
     """How often the step corrects its answer by a click before the answer counts."""
     feedback: bool
     """Whether corrections see the last answer as a mask prompt."""
+
+    def pin_memory(self) -> ObjectBatch:
+        """Return a copy in memory from which a GPU fetches while it works; for torch's loaders."""
+        return each_tensor(self, Tensor.pin_memory)
 
 
 class ObjectSampler:

@@ -281,6 +281,7 @@ def _loader(
     world, rank = training.fabric.world_size, training.fabric.global_rank
     numbers = range(steps.start * world + rank, steps.stop * world, world)
     loader: DataLoader[ObjectBatch] = DataLoader(
-        batches, batch_size=None, sampler=numbers, num_workers=params.workers
-    )
+        batches, batch_size=None, sampler=numbers, num_workers=params.workers,
+        pin_memory=training.fabric.device.type == "cuda",
+    )  # fmt: skip
     return progress_bar(loader, total=len(steps), label=f"pretraining at {phase.side} px")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,10 @@ from pasam.training.embeddings import SMALLEST_LABEL, Store, ViewTask, make_view
 CROPS = 10
 """How often a crop without the object is drawn anew."""
 
-T = TypeVar("T", "Batch", Prompts)
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 MakeBatches = Callable[[int], "Dataset[Batch] | Dataset[list[Batch]]"]
 """From an epoch's number to its batches, or to those of several models on the same images."""
@@ -61,8 +64,8 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """Return a copy in memory from which a GPU fetches while it works; for torch's loaders."""
-        prompts = [_each_tensor(prompt, Tensor.pin_memory) for prompt in self.prompts]
-        return replace(_each_tensor(self, Tensor.pin_memory), prompts=prompts)
+        prompts = [each_tensor(prompt, Tensor.pin_memory) for prompt in self.prompts]
+        return replace(each_tensor(self, Tensor.pin_memory), prompts=prompts)
 
     def encoded(self) -> Encoded | None:
         """Return the cached encoder outputs, if there are any."""
@@ -272,7 +275,7 @@ def _edges(images: Tensor, sampling: Sampling) -> Tensor | None:
     return edge_channel(small, sampling.edges).to(torch.uint8)
 
 
-def _each_tensor(part: T, change: Callable[[Tensor], Tensor]) -> T:
+def each_tensor(part: T, change: Callable[[Tensor], Tensor]) -> T:
     """Copy a dataclass with each of its own tensors changed."""
     found = {f.name: getattr(part, f.name) for f in fields(part)}
     changed: dict[str, Any] = {k: change(v) for k, v in found.items() if isinstance(v, Tensor)}

@@ -35,6 +35,7 @@ AT_LEAST_ONE = [
     "train.accumulate",
     "train.nodes",
     "pretrain.photographs.devices",
+    "pretrain.photographs.nodes",
     "pretrain.photographs.row_every",
     "evaluate.batch_size",
     "report.n_resamples",

@@ -115,14 +115,15 @@ def test_of_no_mask_no_time_is_told_and_of_an_image_the_mean_after_a_first_one(
     write_timing(tmp_path / "a.json", masks=0, decoder_seconds=0.0, encoder_ms=3.0)
     assert json.loads((tmp_path / "a.json").read_text())["decoder_ms_per_mask"] == 0.0
     seen, images = [], np.arange(5, dtype=np.uint8)[:, None, None, None]
-    encoded = SimpleNamespace(embedding=SimpleNamespace(cpu=lambda: None))
+    ended = []  # what a GPU has answered; the clock goes by that
+    encoded = SimpleNamespace(embedding=SimpleNamespace(cpu=lambda: ended.append(len(seen))))
     monkeypatch.setattr(
         model_set_module, "encode",
         lambda base, given: seen.append(given.ravel().tolist()) or encoded,
     )  # fmt: skip
-    monkeypatch.setattr(model_set_module, "time", SimpleNamespace(perf_counter=lambda: len(seen)))
+    monkeypatch.setattr(model_set_module, "time", SimpleNamespace(perf_counter=lambda: len(ended)))
     assert encoder_milliseconds(base, images) == 1000.0
-    assert seen == [[0], [0], [1], [2]]
+    assert (seen, ended) == ([[0], [0], [1], [2]], [1, 2, 3, 4])
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux says it so")

@@ -38,7 +38,7 @@ PHOTOGRAPHS = PhotographParams(
         SidePhase(side=64, steps=2, batch_size=2, frozen_stages=0),
     ),
     learning_rate=1e-3, trunk_rate=0.4, warmup_steps=1, weight_decay=0.01, ema_decay=0.5,
-    coarseness=0.01, detail_weight=0.5, precision="32-true", accelerator="cpu", devices=1,
+    coarseness=0.01, detail_weight=0.5, precision="32-true", accelerator="cpu", devices=1, nodes=1,
     workers=0, row_every=2, save_minutes=0.0,
 )  # fmt: skip
 DATA = DataParams(

@@ -429,6 +429,18 @@ def test_stages_start_their_processes_themselves_and_write_what_one_process_writ
 
 
 @slow
+def test_two_machines_of_one_process_pretrain_as_one_of_two_that_a_stage_starts(world, tmp_path):
+    one, two = (world.copy(tmp_path / name) for name in ("one", "two"))
+    stage = world.stages["pretrain"]
+    one.change("pretrain.photographs", devices=2)
+    finish([command(one.folder, stage.module, *stage.arguments)])
+    two.change("pretrain.photographs", nodes=2)
+    commands = json.dumps([(stage.module, *stage.arguments)])
+    finish(start_all(["stages", two.folder, commands], nodes=2, devices=1))
+    assert one.contents("pretrain") == two.contents("pretrain") != world.contents("pretrain")
+
+
+@slow
 def test_what_all_processes_refuse_is_one_line_and_its_code(world, tmp_path):
     many = world.copy(tmp_path / "many")
     many.change("evaluate", devices=2)

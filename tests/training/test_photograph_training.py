@@ -37,8 +37,8 @@ PARAMS = PhotographParams(
         SidePhase(side=64, steps=3, batch_size=2, frozen_stages=0),
     ),
     learning_rate=1e-3, trunk_rate=0.4, warmup_steps=2, weight_decay=0.01, ema_decay=0.5,
-    coarseness=0.0, detail_weight=0.5, precision="32-true", accelerator="cpu", devices=1, workers=0,
-    row_every=3, save_minutes=0.0,
+    coarseness=0.0, detail_weight=0.5, precision="32-true", accelerator="cpu", devices=1, nodes=1,
+    workers=0, row_every=3, save_minutes=0.0,
 )  # fmt: skip
 
 
@@ -110,7 +110,10 @@ class Run:
         run = self
 
         class Training:
-            fabric = SimpleNamespace(is_global_zero=not rank, world_size=world, global_rank=rank)
+            fabric = SimpleNamespace(
+                is_global_zero=not rank, world_size=world, global_rank=rank,
+                device=torch.device("cpu"),
+            )  # fmt: skip
             side, done = 64, 0
             current, steps_left = _PhotographTraining.current, _PhotographTraining.steps_left
 

@@ -449,6 +449,18 @@ def objects_in(pictures):
     )  # fmt: skip
 
 
+def test_a_batch_of_objects_is_pinned_with_all_its_tensors(monkeypatch):
+    batch = objects_in([picture("s", rectangle(40, 80, 4, 3, 40, 8))])[0]
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
+    kept, pinned = (
+        [part for part in vars(each).values() if torch.is_tensor(part)]
+        for each in (batch, batch.pin_memory())
+    )
+    assert len(kept) == 5
+    assert same(pinned, kept)
+    assert not {part.data_ptr() for part in kept} & {part.data_ptr() for part in pinned}
+
+
 @pytest.mark.parametrize("padded", [False, True])
 def test_an_image_and_all_its_masks_are_mirrored_turned_and_padded_alike(padded, monkeypatch):
     monkeypatch.setattr("pasam.training.object_batches._recoloured", lambda image, rng: image)

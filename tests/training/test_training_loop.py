@@ -579,9 +579,9 @@ def test_devices_machines_and_precision_of_the_params_are_those_that_are_launche
     monkeypatch.setattr("pasam.training.fit.Fabric", Fabric)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     launch(PARAMS.replaced(precision="bf16-mixed"))
-    launch(PARAMS.replaced(devices=2, nodes=3), nodes=3)
+    launch(PARAMS.replaced(devices=2, nodes=3))
     monkeypatch.setenv("WORLD_SIZE", "6")
-    launch(PARAMS.replaced(devices=2, nodes=3), nodes=3)
+    launch(PARAMS.replaced(devices=2, nodes=3))
     alone = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto",
              "precision": "bf16-mixed"}  # fmt: skip
     many = {**alone, "devices": 2, "num_nodes": 3, "precision": "32-true",

@@ -215,8 +215,8 @@ def asked(project, tmp_path, manifest, monkeypatch):
     frame = manifest.assign(dataset=["learnt" if s == "train" else "measured"
                                      for s in manifest["split"]])  # fmt: skip
 
-    def launch(params, *, nodes=1):
-        seen["nodes"] = nodes
+    def launch(params):
+        seen["nodes"] = params.nodes
         return seen["fabric"]
 
     def batches(embed, samplings, **named):
