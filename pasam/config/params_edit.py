@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -10,11 +11,14 @@ import yaml
 
 from pasam.files import SafeLoader
 
+_COMMENT = re.compile(r"\s+#.*")
 _END = "...\n"  # what YAML writes after a bare value
 _Edit = tuple[int, int, list[str]]  # from this line up to that one, the lines in their place
 
 
-def edited(text: str, wanted: Mapping[str, Any], source: str = "{}") -> str:
+def edited(
+    text: str, wanted: Mapping[str, Any], source: str = "{}", former: str | None = None
+) -> str:
     """Make a YAML file hold other values; lines that need no change stay, comments too.
 
     Args:
@@ -22,13 +26,16 @@ def edited(text: str, wanted: Mapping[str, Any], source: str = "{}") -> str:
         wanted: All that it is to hold.
         source: Another file, whose way to write an entry, comment included, is taken over where it
             has the value that is wanted.
+        former: What the file was made of; a comment behind a value that is not from there is a
+            person's, and stays behind the new value. None: any comment stays that no source has.
 
     Returns:
         The new text. Mappings within `{...}` and lists are written anew as a whole; only a list
         with one item a line is continued.
     """
     lines, result, done = text.splitlines(), list[str](), 0
-    edits = _edits(_TextMapping(text), wanted, _TextMapping(source))
+    made_of = None if former is None else _TextMapping(former)
+    edits = _edits(_TextMapping(text), wanted, _TextMapping(source), made_of)
     for first, end, new in sorted(edits, key=lambda edit: edit[:2]):
         result += [*lines[done:first], *new]
         done = end
@@ -57,6 +64,22 @@ class _TextMapping:
         name, value = self.entries[key]
         return name.start_mark.line, self.end(value)
 
+    def has(self, key: str, value: Any) -> bool:
+        """Whether an entry has this value."""
+        return key in self.entries and same(self.values[key], value)
+
+    def comment(self, key: str) -> str:
+        """Find the comment where an entry's value ends, or begins if it is a block; with blanks."""
+        if key not in self.entries:
+            return ""
+        name, value = self.entries[key]
+        is_text = isinstance(value, yaml.ScalarNode)
+        is_block = value.style in ("|", ">") if is_text else not value.flow_style
+        mark = name.end_mark if is_block else value.end_mark
+        rest = self.lines[mark.line][mark.column :] if mark.line < len(self.lines) else ""
+        found = _COMMENT.search(rest)
+        return found[0].rstrip() if found else ""
+
     def end(self, node: Any) -> int:
         """Find the line behind a node; YAML counts the comments that follow a block to it."""
         is_text = isinstance(node, yaml.ScalarNode)
@@ -69,8 +92,9 @@ class _TextMapping:
 
 
 def _edits(
-    block: _TextMapping, wanted: Mapping[str, Any], source: _TextMapping | None
-) -> Iterator[_Edit]:
+    block: _TextMapping, wanted: Mapping[str, Any], source: _TextMapping | None,
+    former: _TextMapping | None,
+) -> Iterator[_Edit]:  # fmt: skip
     column = block.node.value[0][0].start_mark.column
     for key in block.entries:
         if key not in wanted:
@@ -78,12 +102,28 @@ def _edits(
     for key, value in wanted.items():
         inner = block.inner(key)
         if isinstance(value, Mapping) and value and inner is not None:
-            yield from _edits(inner, value, source.inner(key) if source else None)
+            theirs, was = (each.inner(key) if each else None for each in (source, former))
+            yield from _edits(inner, value, theirs, was)
         elif key not in block.entries:
             end = block.end(block.node)
             yield end, end, _written(key, value, column, source)
         elif not same(block.values[key], value):
-            yield _changed(block, key, value, column, source)
+            first, end, lines = _changed(block, key, value, column, source)
+            if first < end:  # else the entry stays and is continued
+                lines[0] = _with_comment(lines[0], key, value, block, source, former)
+            yield first, end, lines
+        elif _has_other_words(block, key, value, source, former):
+            yield *block.place(key), _written(key, value, column, source)
+
+
+def _has_other_words(
+    block: _TextMapping, key: str, value: Any, source: _TextMapping | None,
+    former: _TextMapping | None,
+) -> bool:  # fmt: skip
+    """Whether a source says something else behind a value than what the file was made of said."""
+    if source is None or former is None or not source.has(key, value):
+        return False
+    return source.comment(key) != block.comment(key) == former.comment(key)
 
 
 def same(before: Any, after: Any) -> bool:
@@ -108,10 +148,21 @@ def _changed(
     return *block.place(key), _written(key, value, column, source)
 
 
+def _with_comment(
+    line: str, key: str, value: Any, block: _TextMapping, source: _TextMapping | None,
+    former: _TextMapping | None,
+) -> str:  # fmt: skip
+    """Put the comment that stood behind the former value behind the new one, if it is to stay."""
+    own = block.comment(key)
+    theirs = source.comment(key) if source is not None and source.has(key, value) else None
+    is_own = own != former.comment(key) if former is not None else theirs is None
+    return line.removesuffix(theirs or "").rstrip() + own if own and is_own else line
+
+
 def _written(key: str, value: Any, column: int, source: _TextMapping | None) -> list[str]:
     """Write `key: value` as the source does where it has this value, or in one line."""
     entry = f"{key}: {_in_one_line(value)}"
-    if source is not None and key in source.entries and same(source.values[key], value):
+    if source is not None and source.has(key, value):
         first, end = source.place(key)
         entry = textwrap.dedent("\n".join(source.lines[first:end]))
     return textwrap.indent(entry, " " * column).splitlines()
@@ -120,3 +171,8 @@ def _written(key: str, value: Any, column: int, source: _TextMapping | None) -> 
 def _in_one_line(value: Any) -> str:
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
     return text.removesuffix(_END).rstrip()
+
+
+def with_line_ends(text: str, like: bytes) -> str:
+    """Give a text the line ends that a file has, Windows' if it has any."""
+    return text.replace("\n", "\r\n") if b"\r\n" in like else text

@@ -9,13 +9,14 @@ the former preset.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pasam.config import requirements, schema
-from pasam.config.params_edit import edited, same
+from pasam.config.params_edit import edited, same, with_line_ends
 from pasam.config.params_file import (
     DEFAULT_PATH,
     mapping,
@@ -194,13 +195,15 @@ def use_preset(name: str, *, folder: Path = FOLDER, target: Path = DEFAULT_PATH)
             _leaves(values)
             for values in (compose(former, folder), read_params(target), compose(name, folder))
         )
+        base, mine = _recalled(_memory_in(old), base, mine)
         kept = _mine(base, mine, theirs, path=target, name=name)
-        if old != compose_text(former, folder):
-            is_untouched = _head(old) == _head(compose_text(former, folder))
-            new = edited(_with_head(old, new) if is_untouched else old, nested(theirs | kept), new)
+        if old != (origin := compose_text(former, folder)):
+            text = _with_head(old, new) if _head(old) == _head(origin) else old
+            new = edited(text, nested(theirs | kept), source=new, former=origin)
+            new = _with_memory(new, _hidden(base, mine, theirs))
             validate_content(parse_params(new, target), target)
     if new != old:
-        write_text(target, new)
+        write_text(target, with_line_ends(new, target.read_bytes() if old else b""))
     lines = difflib.unified_diff(
         old.splitlines(), new.splitlines(), str(target), f"{target} ({name})", lineterm=""
     )
@@ -251,6 +254,58 @@ def _mine(base: Leaves, mine: Leaves, theirs: Leaves, *, path: Path, name: str) 
                 "back to take the preset's value, and write yours again afterwards if you want it."
             )
     return kept
+
+
+_MEMORY = "# What you changed before, for the next `pasam params use`: "
+"""Begins the line of a params file that remembers a person's changes that the preset in use hides:
+it has the same value already, or another list. Of each key the former preset's value and theirs."""
+
+_Change = tuple[Any, Any]
+"""A value before a person changed it, and after."""
+
+
+def _memory_in(text: str) -> dict[tuple[str, ...], _Change]:
+    """Read what a params file remembers; nothing, if a person has edited that line."""
+    line = next((each for each in text.splitlines() if each.startswith(_MEMORY)), _MEMORY + "{}")
+    try:
+        content = json.loads(line.removeprefix(_MEMORY))
+        return {tuple(key.split(".")): (was, value) for key, (was, value) in content.items()}
+    except (AttributeError, TypeError, ValueError):
+        return {}
+
+
+def _with_memory(text: str, hidden: Mapping[tuple[str, ...], _Change]) -> str:
+    lines = [line for line in text.splitlines() if not line.startswith(_MEMORY)]
+    content = {".".join(key): change for key, change in hidden.items()}
+    lines += [_MEMORY + json.dumps(content, sort_keys=True)] if content else []
+    return "\n".join(lines) + "\n"
+
+
+def _recalled(
+    memory: Mapping[tuple[str, ...], _Change], base: Leaves, mine: Leaves
+) -> tuple[Leaves, Leaves]:
+    """Put remembered changes into the preset that a file was made of, and into the file.
+
+    What a person has done since is added to a list, and takes the place of any other value.
+    """
+    base, mine = dict(base), dict(mine)
+    for key, (was, value) in memory.items():
+        here, now = base.get(key, GONE), mine.get(key, GONE)
+        if all(map(are_names, (was, value, here, now))):
+            value = joined_names(joined_names(was, value, here), now, value)
+        elif not same(now, value):
+            continue
+        base[key], mine[key] = was, value
+    return base, mine
+
+
+def _hidden(base: Leaves, mine: Leaves, theirs: Leaves) -> dict[tuple[str, ...], _Change]:
+    """Find a person's changes that cannot be told any more beside another preset."""
+    changed = {key: base.get(key, GONE) for key in _differing(base, mine) if key != (PRESET,)}
+    return {
+        key: (was, mine[key]) for key, was in changed.items()
+        if was is not GONE and key in mine and key in theirs and not same(was, theirs[key])
+    }  # fmt: skip
 
 
 def _leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Leaves:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pasam.config.params_edit import edited
+from pasam.config.params_edit import edited, with_line_ends
 from pasam.config.params_file import read_params
 from pasam.config.schema import SUMMARY_ROWS
 from pasam.data.archives import link_or_copy
@@ -573,6 +573,6 @@ def _with_benchmarks(names: list[str], params_file: Path) -> list[str]:
     old, content = params_file.read_text(encoding="utf-8"), read_params(params_file)
     content["evaluate"]["benchmarks"] = names
     new = edited(old, content)
-    write_text(params_file, new)
+    write_text(params_file, with_line_ends(new, params_file.read_bytes()))
     changes = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0)
     return [line for line in changes if not line.startswith(("---", "+++", "@@"))]

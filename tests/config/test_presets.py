@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from pathlib import Path
@@ -23,6 +24,7 @@ from pasam.config.presets import (
     write_preset,
 )
 from pasam.config.three_way import GONE
+from pasam.data.own_sets import add_benchmark
 from pasam.errors import ParamsError
 
 NAMES = ["ablation", "default", "laptop", "paper", "photographs", "smoke"]
@@ -358,3 +360,59 @@ def test_nothing_is_chosen_on_what_is_reported(root, tmp_path):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ParamsError, match=r"evaluate\.development is .*'dis_like'.* no benchmarks"):
         validate(tmp_path / "params.yaml")
+
+
+BENCHMARKS = "  benchmarks: [dis_like, coift_like, hrsod_like, thin_like, photos]"
+
+
+@pytest.mark.parametrize("chain", list(itertools.permutations(["laptop", "photographs", "paper"])))
+def test_what_a_person_set_survives_any_chain_of_presets_and_back(chain, folder, params):
+    edit(params, BENCHMARKS, "  benchmarks: [coco_cc, dis_like, cats]   # agreed in May")
+    edit(params, "  margin: 2.0\n", "  margin: 3.0 # stricter\n")
+    before = params.read_text()
+    for name in chain:
+        use_preset(name, folder=folder, target=params)
+        content = read_params(params)
+        assert {"cats", "coco_cc"} <= set(content["evaluate"]["benchmarks"])
+        assert not {"photos", "coift_like"} & set(content["evaluate"]["benchmarks"])
+        assert "   # agreed in May" in params.read_text()
+    use_preset("default", folder=folder, target=params)
+    assert params.read_text() == before
+
+
+def test_a_value_that_a_preset_has_too_is_a_persons_own_when_it_is_left(folder, params):
+    edit(params, "  train_images: 128", "  train_images: 24")
+    use_preset("smoke", folder=folder, target=params)
+    assert read_params(params) == compose("smoke", folder)
+    with pytest.raises(ParamsError, match="train_images is 24 by your own change, and 'laptop'"):
+        use_preset("laptop", folder=folder, target=params)
+    use_preset("default", folder=folder, target=params)
+    assert changes(compose("default", folder), read_params(params)) == {
+        ("data", "generated", "train_images"): 24
+    }
+
+
+def test_what_a_person_does_meanwhile_counts(folder, params):
+    edit(params, BENCHMARKS, "  benchmarks: [cats, dis_like, photos]")
+    use_preset("laptop", folder=folder, target=params)
+    edit(params, "  benchmarks: [photos, cats]", "  benchmarks: [photos, dogs]")
+    use_preset("default", folder=folder, target=params)
+    assert read_params(params)["evaluate"]["benchmarks"] == ["dis_like", "photos", "dogs"]
+
+
+def test_a_memory_that_somebody_has_edited_is_none(folder, params):
+    edit(params, BENCHMARKS, "  benchmarks: [dis_like, cats]")
+    use_preset("laptop", folder=folder, target=params)
+    params.write_text(re.sub(r"(params use`: ).*", r"\1[1, {", params.read_text()))
+    use_preset("default", folder=folder, target=params)
+    assert "cats" in read_params(params)["evaluate"]["benchmarks"]
+
+
+def test_line_ends_of_windows_stay(folder, params):
+    params.write_bytes(params.read_bytes().replace(b"\n", b"\r\n"))
+    for name in ("smoke", "default"):
+        use_preset(name, folder=folder, target=params)
+        assert params.read_bytes().decode() == compose_text(name, folder).replace("\n", "\r\n")
+    add_benchmark("cats", params)
+    assert params.read_bytes().count(b"\n") == params.read_bytes().count(b"\r\n")
+    assert b"photos, cats]" in params.read_bytes()
