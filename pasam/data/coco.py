@@ -9,9 +9,11 @@ SegInW. Where a detector speaks of phrases, `phrase` may stand in place of `cate
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -20,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasam.data.names.folder_images import NamedImages
+from pasam.data.names.folder_images import NamedImages, plain_form
 from pasam.errors import DataError
 from pasam.files import Faults, read_json
 from pasam.masks.images import open_image, upright_size
-from pasam.masks.run_lengths import Rle, Shares, area, encode, from_segmentation
+from pasam.masks.run_lengths import Rle, Shares, area, decode, encode, from_segmentation
 
 if TYPE_CHECKING:  # with pandas, which predicting a detector's boxes need not have
     from pasam.data.pairing import EncodedMask, Source
@@ -37,6 +39,9 @@ _LONGEST_LABEL = 60
 _IN_PARAMS = "Correct section `instances` of params.yaml, or put it there."
 _CROWD = (1, 1.0, True, "1", "true", "True")
 _SHOWN, _LISTED = 5, 20
+_COMPRESSED = re.compile(r"[0-o]{4,}")
+_PLAIN = frozenset((int, float))
+_PARTED = re.compile(r"[\s,;]+")
 _MOST = 1e9
 """No coordinate or score is as large."""
 _OVERHANG = 0.05
@@ -174,10 +179,7 @@ def from_coco(
         DataError: The file is no COCO instance file, or has two images with one id.
     """
     content = _read_parts(file, ("images", "annotations"), advice="Correct --annotations.")
-    names = {
-        plain_id(entry.get("id")): str(entry.get("name"))
-        for entry in content.get("categories") or [] if isinstance(entry, dict)
-    }  # fmt: skip
+    names = _category_names(file, content)
     records = _records(file, content)
     objects: dict[str, list[DrawnAs]] = {key: [] for key in records}
     faults = Faults()
@@ -222,6 +224,22 @@ def from_coco(
     return encoded_source(
         "coco", file, images, annotated, categories=categories, faults=faults, notes=notes
     )
+
+
+def _category_names(file: Path, content: Mapping[str, Any]) -> dict[str | None, str]:
+    """Give the categories' names by their ids, of which each may mean one."""
+    names: dict[str | None, str] = {}
+    for entry in content.get("categories") or []:
+        key = plain_id(entry.get("id")) if isinstance(entry, dict) else None
+        if key is None:
+            continue
+        name = str(entry.get("name"))
+        if names.setdefault(key, name) != name:
+            raise DataError(
+                f"{file}: two categories have the same id {key}: {[names[key], name]}. Number "
+                "them anew, or export the file again."
+            )
+    return names
 
 
 def _records(file: Path, content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -300,7 +318,7 @@ def _annotation_faults(
             yield f"{who} has category {entry['category_id']!r:.80}, not of {_some(categories)}"
         if not entry.get("segmentation"):
             yield f"{who} has no segmentation; instance annotations are needed"
-        if not entry.get("area", 0) > 0:
+        if not (_is_number(found := entry.get("area")) and found > 0):
             yield f"{who} has area {entry.get('area')!r:.80}, expected more than 0"
 
 
@@ -432,7 +450,8 @@ def encoded_source(
 
     if not images.is_dir():
         raise DataError(f"The folder {images} (--images) does not exist.")
-    known = {drawn.category for one in annotated for drawn in one.objects}
+    known = {plain_form(drawn.category) for one in annotated for drawn in one.objects}
+    categories = [plain_form(name) for name in categories]
     if strangers := sorted(set(categories) - known):
         raise DataError(f"{file} has no category {strangers} (--category), only {sorted(known)}.")
     there = NamedImages(images)
@@ -452,7 +471,7 @@ def encoded_source(
             continue
         encoded = []
         for drawn in one.objects:
-            if categories and drawn.category not in categories:
+            if categories and plain_form(drawn.category) not in categories:
                 others += 1
                 continue
             try:
@@ -484,6 +503,7 @@ def _encoded(drawn: DrawnAs, size: tuple[int, int]) -> EncodedMask:
     from pasam.data.pairing import EncodedMask
 
     drawing = drawn.drawing.in_pixels(size) if isinstance(drawn.drawing, Shares) else drawn.drawing
+    drawing = _as_coco_has_it(drawing, size)
     if isinstance(drawing, DataError):
         raise drawing
     if drawing is None or (isinstance(drawing, list | dict) and not drawing):
@@ -497,6 +517,66 @@ def _encoded(drawn: DrawnAs, size: tuple[int, int]) -> EncodedMask:
         raise DataError("marks no pixel")
     label = _NOT_PLAIN.sub("-", drawn.label).strip("-")[:_LONGEST_LABEL] or "object"
     return EncodedMask(label=label, size=size, counts=code["counts"])
+
+
+def _as_coco_has_it(drawing: Any, size: tuple[int, int]) -> Any:
+    """Bring what programs make of segmentations to COCO's own form; what is not known stays.
+
+    Tables hold them as text; numbers come as texts or as fractions, points as records, several
+    run lengths as a list, and parts may be empty.
+    """
+    if isinstance(drawing, str):
+        with suppress(ValueError, RecursionError):
+            drawing = json.loads(drawing)
+    if isinstance(drawing, str) and _COMPRESSED.fullmatch(drawing):
+        drawing = {"counts": drawing}
+    if isinstance(drawing, dict) and "counts" in drawing:
+        counts = drawing["counts"]
+        if isinstance(counts, str):
+            counts = counts[2:-1] if counts[:2] in ("b'", 'b"') else counts
+            counts = _numbers(counts) if _PARTED.search(counts) else counts
+        if isinstance(counts, list):
+            whole = [_whole(one) for one in counts]
+            counts = counts if None in whole else whole
+        sides = drawing.get("size", [*size])
+        if isinstance(sides, list):
+            sides = [one if (n := _whole(_number(one))) is None else n for one in sides]
+        return {"size": sides, "counts": counts}
+    if not isinstance(drawing, list):
+        return drawing
+    parts = [part for part in drawing if part not in ([], "")]
+    if parts and all(isinstance(part, dict) and "counts" in part for part in parts):
+        codes = [from_segmentation(_as_coco_has_it(part, size), *size) for part in parts]
+        return np.logical_or.reduce([decode(code) for code in codes])
+    return [_numbers(part) for part in parts]
+
+
+def _numbers(part: Any, *, within: bool = False) -> Any:
+    """Read a text of numbers, or numbers that are texts, or points x, y; what is none stays."""
+    if isinstance(part, str):
+        part = _PARTED.split(part.strip("[]() "))
+    if isinstance(part, dict) and {"x", "y"} <= part.keys():
+        part = [part["x"], part["y"]]
+    if not isinstance(part, list) or _PLAIN.issuperset(map(type, part)):
+        return part
+    return [
+        _numbers(one, within=True) if isinstance(one, list | dict) and not within else _number(one)
+        for one in part
+    ]
+
+
+def _number(value: Any) -> Any:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _whole(number: Any) -> int | None:
+    """Give a whole number, whatever its type; None if it is none."""
+    if isinstance(number, int | float) and not isinstance(number, bool) and number == number // 1:
+        return int(number)
+    return None
 
 
 def _code(drawing: Any, size: tuple[int, int]) -> Rle:

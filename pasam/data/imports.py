@@ -22,7 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.data.coco import AnnotatedFile, DrawnAs, encoded_source, from_coco
-from pasam.data.names.folder_images import READ_IMAGES, list_images
+from pasam.data.formats.yolo import yolo_files
+from pasam.data.names.folder_images import (
+    READ_IMAGES,
+)
 from pasam.data.pairing import Source, from_csv, from_folders
 from pasam.errors import DataError
 from pasam.files import Faults, read_json, read_text
@@ -126,6 +129,15 @@ _OTHER_FILES = {
     "(Annotation > Export Annotations (as json))",
 }  # fmt: skip
 """What to do about files that are no annotations by themselves, by suffix."""
+_OF_VOC = (
+    "Pascal VOC's XML holds boxes, no masks; its masks are two folders: --images JPEGImages "
+    "--masks SegmentationObject --names '{name}={name}'."
+)
+_SHORT = (
+    "a list of records without 'data', which Label Studio's tasks have. Export it as JSON, not as "
+    "JSON-MIN or CSV"
+)
+_SUPERVISELY = "of Supervisely. Export the project as COCO instances"
 _RESULTS = (
     "COCO's list of results, which names no image files. Expected a set: images, annotations and "
     "categories"
@@ -151,8 +163,9 @@ def _misshapen(error: Exception) -> DataError:
 
 def _form(content: Any) -> str:
     if isinstance(content, list):
-        is_results = any(isinstance(one, dict) and "image_id" in one for one in content[:1])
-        return _RESULTS if is_results else "label studio"
+        known = content[0] if content and isinstance(content[0], dict) else {"data": None}
+        short = "label studio" if "data" in known else _SHORT
+        return _RESULTS if "image_id" in known else short
     if not isinstance(content, dict):
         return ""
     if isinstance(content.get("annotations"), list):
@@ -162,6 +175,8 @@ def _form(content: Any) -> str:
         return "sa-1b" if isinstance(content.get("image"), dict) else "coco"
     if "shapes" in content:
         return "labelme"
+    if isinstance(content.get("objects"), list) and "size" in content:
+        return _SUPERVISELY
     regions = content.get("_via_img_metadata", content)
     is_via = isinstance(regions, dict) and any(
         isinstance(value, dict) and "regions" in value for value in regions.values()
@@ -191,12 +206,14 @@ def _of_folder(
             faults.add(f"{file} {_misshapen(error)}.")
     texts = [path for path in files if path.suffix.lower() == ".txt" and path.stem != "classes"]
     if not found and texts:
-        return "yolo", list(_yolo(folder, texts, images, left_out))
+        return "yolo", list(yolo_files(folder, texts, images, left_out, faults))
     if not found and faults:
         raise DataError(faults.kept[0])
     if not found:
-        whole = [path.name for path in files if path.suffix.lower() == ".xml"][:1]
-        advice = "".join(f" Name its {name} itself." for name in whole)
+        whole = [path for path in files if path.suffix.lower() == ".xml"][:1]
+        for each in whole:
+            _xml(each)  # which says what is wrong with it, if it is no file of CVAT's
+        advice = "".join(f" Name its {each.name} itself." for each in whole)
         if inner := _inner_folders(folder):
             advice += f" Folders in it are not read: name one of {', '.join(inner)}."
         raise DataError(f"{folder} holds no annotations.{advice} Known: {_FORMS}.")
@@ -433,54 +450,6 @@ def _cvat_shape(kind: str, given: Mapping[str, str], size: tuple[int, int]) -> A
     return _placed(part, left, top, size)
 
 
-def _yolo(
-    folder: Path, files: Sequence[Path], images: Path, left_out: list[str]
-) -> Iterator[AnnotatedFile]:
-    """Read YOLO's segments: a line per object, its class and corners as fractions of the image."""
-    named = folder / "classes.txt"
-    names = read_text(named, advice=_ADVICE).splitlines() if named.is_file() else []
-    there: dict[str, list[str]] = {}
-    for path in list_images(images, deep=True):
-        there.setdefault(path.stem, []).append(path.relative_to(images).as_posix())
-    for file in files:
-        objects = []
-        same = there.get(file.stem, [file.stem])
-        if len(same) > 1:
-            raise DataError(f"{file} may be of any of {same}. Leave one in --images.")
-        for number, line in enumerate(read_text(file, advice=_ADVICE).splitlines(), start=1):
-            kind, *values = line.split() or [""]
-            if line.strip() and (not values or not all(map(_is_number, values))):
-                raise DataError(
-                    f"{file}, line {number}: '{line[:_SHOWN]}' is not YOLO's, a class and numbers. "
-                    "Correct it, or move the file elsewhere."
-                )
-            if kind.startswith("-"):
-                raise DataError(
-                    f"{file}, line {number}: the class is {kind}, expected a number from 0. "
-                    "Correct it, or remove the line."
-                )
-            if len(values) == 4:
-                left_out.append("boxes")
-            elif values:
-                category = names[int(kind)] if kind.isdigit() and int(kind) < len(names) else kind
-                drawing = Shares(polygons=[[float(value) for value in values]])
-                objects.append(
-                    DrawnAs(
-                        label=str(number), drawing=drawing, category=category,
-                        name=f"line {number} of {file.name}",
-                    )
-                )  # fmt: skip
-        yield AnnotatedFile(name=same[0], size=None, objects=tuple(objects))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _several(kind: str) -> str:
     """Name many of a kind of shape."""
     return kind if kind.endswith("s") else f"{kind}es" if kind.endswith("x") else f"{kind}s"
@@ -553,7 +522,7 @@ def _xml(file: Path) -> Xml.Element:
     except Xml.ParseError as error:
         raise DataError(f"{file} is no XML ({error}). {_ADVICE}") from None
     if root.tag != "annotations":
-        boxes = " Pascal VOC's XML holds boxes, no masks." if root.tag == "annotation" else ""
+        boxes = f" {_OF_VOC}" if root.tag == "annotation" else ""
         raise DataError(
             f"{file} begins with <{root.tag[:_SHOWN]}>, expected CVAT's <annotations>.{boxes}"
         )

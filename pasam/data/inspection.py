@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -224,6 +225,46 @@ def survey(
     )
 
 
+_IN_A_SERIES = re.compile(r"(.*[0-9])[^0-9]+[0-9]+")
+"""A name whose last number counts frames, slices or shots of what the numbers before it name."""
+
+
+def remarks_on_split(splits: Iterable[tuple[PairCandidate, str]]) -> list[str]:
+    """Say what should be on one side of a split and is on both: groups, or series by their names.
+
+    A series is what images' names have before their last number where that has a number too: of
+    `patient01_003` it is `patient01`. Where all images are of one there is nothing to tell.
+
+    Args:
+        splits: Each image, and its split.
+    """
+    every = list(splits)
+    if groups := _torn((candidate.group, split) for candidate, split in every):
+        return [
+            f"{len(groups)} groups are in train and in val, e.g. {groups[0]}, so the scores will "
+            "flatter: give all images of a group one split"
+        ]
+    alone = [(candidate.name, split) for candidate, split in every if not candidate.group]
+    found = [(match[1], split) for name, split in alone if (match := _IN_A_SERIES.fullmatch(name))]
+    series = _torn(found) if len({name for name, _ in found}) > 1 else []
+    if not series:
+        return []
+    return [
+        f"images of {len(series)} series, by their names, are in train and in val, e.g. those of "
+        f"{series[0]}; if they are of one film or patient, --group '^.*[0-9](?=[^0-9]+[0-9]+$)' "
+        "keeps them together"
+    ]
+
+
+def _torn(splits: Iterable[tuple[str | None, str]]) -> list[str]:
+    """Give the groups that are learnt from and measured, sorted."""
+    parts: dict[str, set[str]] = {}
+    for group, split in splits:
+        if group:
+            parts.setdefault(group, set()).add(split)
+    return sorted(group for group, of_group in parts.items() if len(of_group) > 1)
+
+
 def _set_of(row: Row) -> tuple[str, str]:
     return row["dataset"], row["split"]
 
@@ -244,11 +285,17 @@ def _sum_up(dataset: str, split: str, rows: list[Row]) -> SetFinding:
 
 
 def _leakage(rows: list[Row]) -> list[str]:
-    """Name images that are to be learnt from and measured, by their content."""
+    """Name images, by their content, and groups that are to be learnt from and measured."""
     train = {row["image_sha256"]: row["image"] for row in rows if row["split"] == "train"}
     torn = {
         row["image"]: train[row["image_sha256"]]
         for row in rows
         if row["split"] == "val" and row["image_sha256"] in train
     }
-    return [f"{val} (val) is the same image as {other} (train)." for val, other in torn.items()]
+    said = [f"{val} (val) is the same image as {other} (train)." for val, other in torn.items()]
+    named = [
+        (None if row["group"] == row["image_sha256"] else row["group"], row["split"])
+        for row in rows
+    ]
+    groups = _torn(named)
+    return said + [f"the group {group} is in train and in val." for group in groups]

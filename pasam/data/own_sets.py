@@ -21,7 +21,14 @@ from pasam.config.params_edit import edited, with_line_ends
 from pasam.config.params_file import read_params
 from pasam.config.schema import SUMMARY_ROWS
 from pasam.data.archives import link_or_copy
-from pasam.data.inspection import CODED, FoundObject, Inspected, InspectionTask, inspect
+from pasam.data.inspection import (
+    CODED,
+    FoundObject,
+    Inspected,
+    InspectionTask,
+    inspect,
+    remarks_on_split,
+)
 from pasam.data.manifest import SPLITS
 from pasam.data.names.folder_images import JPEG_SUFFIXES
 from pasam.data.pairing import (
@@ -264,6 +271,7 @@ def _remarks(plan: Plan) -> list[str]:
             f"{torn} images are in train and in val, so the scores will flatter: put the copies "
             "into one group, or one split"
         )
+    remarks += remarks_on_split((i.inspected.candidate, i.split) for i in plan.images)
     said = Counter(note for image in plan.images for note in image.inspected.notes)
     noted = [f"{note} ({n} images)" if n > 1 else note for note, n in said.items()]
     return remarks + _first(noted, len(noted))

@@ -17,9 +17,11 @@ from pasam.cli.app import app
 from pasam.cli.sets import registering
 from pasam.cli.sets.set_options import WORKERS
 from pasam.data import exports, imports, own_sets
-from pasam.errors import ParamsError
+from pasam.data.imports import SetPlaces, from_annotations
+from pasam.errors import DataError, ParamsError
 from pasam.masks.images import write_png
 from pasam.masks.mask_files import Reading
+from pasam.masks.run_lengths import decode, encode
 
 
 @pytest.fixture
@@ -419,3 +421,163 @@ def test_a_jfif_is_registered_as_the_jpeg_that_it_is(in_empty_folder, photos):
     Path("photos/cat0.png").unlink()
     assert add("cats", *photos).exit_code == 0
     assert Path("data/own/cats/im/cat0.jpg").is_file()
+
+
+SQUARE = np.zeros((16, 20), np.uint8)
+SQUARE[2:10, 3:13] = 1
+CORNERS = [3, 2, 13, 2, 13, 10, 3, 10]
+RUNS = [50, *[8, 8] * 9, 8, 118]
+
+
+def read(name, content, *, categories=()):
+    """Read annotations of images of 16 x 20 pixels, which lie in `photos`."""
+    path = Path(name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    file = path.parent if path.suffix == ".txt" else path
+    return from_annotations(file, SetPlaces(images=Path("photos"), categories=categories))
+
+
+def coco(segmentation, *, name="cat0.png", **more):
+    annotation = {"id": 1, "image_id": 7, "category_id": 1, "segmentation": segmentation}
+    images = [{"id": 7, "file_name": name, "height": 16, "width": 20}]
+    return {"images": images, "annotations": [annotation | more], "categories": []}
+
+
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        {"size": [16, 20], "counts": RUNS},
+        {"size": ["16", 20.0], "counts": [float(run) for run in RUNS]},
+        {"counts": ",".join(map(str, RUNS))},
+        {"size": [16, 20], "counts": str(encode(SQUARE)["counts"].encode())},
+        encode(SQUARE)["counts"],
+        [encode(SQUARE)],
+        [CORNERS],
+        [CORNERS, []],
+        json.dumps([CORNERS]),
+        [" ".join(map(str, CORNERS))],
+        [list(map(str, CORNERS))],
+        [[{"x": x, "y": y} for x, y in zip(CORNERS[::2], CORNERS[1::2], strict=True)]],
+    ],
+)
+def test_segmentations_are_read_as_programs_write_them(drawing, photos):
+    source = read("a.json", coco(drawing))
+    assert source.faults == ()
+    (mask,) = source.candidates[0].encoded
+    assert np.array_equal(decode(mask.code()), SQUARE)
+
+
+@pytest.mark.parametrize(
+    ("drawing", "said"),
+    [
+        ("no polygon", "has the segmentation 'no polygon'"),
+        ([["1", "two", "3", "4", "5", "6"]], "has the coordinate 'two'"),
+        ({"counts": "1 3 10 5"}, "has a run-length code of 19 pixels, expected 320"),
+        ({"counts": [0.5, 319.5]}, "has a run-length code of other than whole numbers"),
+    ],
+)
+def test_a_segmentation_that_is_none_is_refused_by_its_annotation(drawing, said, photos):
+    (fault,) = read("a.json", coco(drawing)).faults
+    assert f"annotation 1 {said}" in fault
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CAT0.PNG", "https://x.org/im/cat0.png?size=1#a", " cat0.png", "cat0", "C:\\im\\cat0.png"],
+)
+def test_an_image_is_found_under_names_of_other_systems(name, photos):
+    source = read("a.json", coco([CORNERS], name=name))
+    assert (source.faults, source.candidates[0].image) == ((), Path("photos/cat0.png"))
+    assert len(source.notes) == (name != " cat0.png")
+
+
+def test_an_image_that_is_not_found_is_told_with_what_is_there(photos):
+    Path("photos/dog.heic").touch()
+    said = {"cat0.tif": "; cat0.png is there: correct", "dog.jpg": "dog.heic is there, and cannot"}
+    for name, hint in said.items():
+        (fault,) = read("a.json", coco([CORNERS], name=name)).faults
+        assert hint in fault
+
+
+def test_two_categories_of_one_id_are_refused(photos):
+    content = coco([CORNERS]) | {"categories": [{"id": 1, "name": n} for n in ("cat", "dog")]}
+    with pytest.raises(DataError, match=r"two categories have the same id 1: \['cat', 'dog'\]"):
+        read("a.json", content)
+
+
+POLYGON = "0.15 0.125 0.65 0.125 0.65 0.625 0.15 0.625"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0 0.1 0.1 0.9 x", "is not YOLO's"),
+        ("-1 " + POLYGON, "the class is -1"),
+        (f"0 {POLYGON} 0.93", "it has 9 numbers, expected x and y of each corner"),
+        ("0 0.1 0.1 1.5 0.1 0.9 0.9", "it has the coordinate 1.5, expected a fraction"),
+        ("0 nan 0.1 0.5 0.1 0.9 0.9", "it has the coordinate nan, expected a fraction"),
+    ],
+)
+def test_one_bad_line_of_yolos_is_left_out_alone(line, said, photos):
+    source = read("labels/cat0.txt", f"0.0 {POLYGON}\r\n\r\n{line}\r\n")
+    (fault,) = source.faults
+    assert "labels/cat0.txt, line 3: " in fault
+    assert said in fault
+    (mask,) = source.candidates[0].encoded
+    assert np.array_equal(decode(mask.code()), SQUARE)
+    places = ("--annotations", "labels", "--images", "photos", "--workers", "1")
+    added = add("cats", *places, "--skip-bad", "--dry-run", "--val-fraction", "0")
+    assert (added.exit_code, f"note: left out: {fault}" in added.output) == (0, True)
+
+
+def test_what_stands_before_a_polygon_of_yolos_and_what_is_none_is_known(photos):
+    boxed = f"0 0.4 0.375 0.5 0.5 {POLYGON}"
+    pose = "0 0.4 0.4 0.2 0.2 0.1 0.1 2 0.2 0.2 1 0.3 0.3 0"
+    source = read("labels/cat0.txt", f"{boxed}\n{pose}\n0 0.4 0.4 0.2 0.2 0.9\n")
+    (mask,) = source.candidates[0].encoded
+    assert np.array_equal(decode(mask.code()), SQUARE)
+    assert source.notes == ("1 keypoints are left out, no masks", "1 boxes are left out, no masks")
+
+
+def test_words_about_an_export_among_labels_are_one_fault(photos):
+    read("labels/cat0.txt", f"0 {POLYGON}\n")
+    source = read("labels/README.txt", "Exported.\nBy whom?\n")
+    (fault,) = source.faults
+    assert "README.txt, line 1: 'Exported.' is not YOLO's" in fault
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.json", [{"image": "cat0.png", "label": []}], "Export it as JSON, not as JSON-MIN"),
+        ("a.json", {"size": {}, "objects": []}, "Export the project as COCO instances"),
+        ("v/a.xml", "<annotation/>", "its masks are two folders: --images JPEGImages"),
+    ],
+)
+def test_other_forms_are_refused_with_what_to_export(name, content, said, photos):
+    with pytest.raises(DataError, match=said):
+        read(name, content)
+    if name.startswith("v/"):
+        with pytest.raises(DataError, match=said):
+            from_annotations(Path("v"), SetPlaces(images=Path("photos")))
+
+
+def test_a_group_or_series_on_both_sides_of_the_split_is_noted(photos):
+    splits = ["train", "val", "val", "train"]
+    rows = [
+        f"photos/cat{n}.png,masks/cat{n}.png,{split},{n // 2}" for n, split in enumerate(splits)
+    ]
+    Path("t.csv").write_text("\n".join(["image,mask,split,group", *rows]))
+    result = add("cats", "--csv", "t.csv", "--workers", "1", "--no-measure")
+    assert "note: 2 groups are in train and in val, e.g. 0, so the scores will" in result.output
+    check = CliRunner().invoke(app, ["data", "check", "cats", "--workers", "1"])
+    assert "the group 1 is in train and in val." in check.output
+    for number in range(12):
+        name = f"patient{number % 3}_slice{number}.png"
+        Path(f"photos/cat{number}.png").rename(f"photos/{name}")
+        Path(f"masks/cat{number}.png").rename(f"masks/{name}")
+    result = add("dogs", *photos, "--no-measure", "--dry-run")
+    assert "series, by their names, are in train and in val, e.g. those of patient" in result.output
+    grouped = add("dogs", *photos, "--dry-run", "--group", "^.*[0-9](?=[^0-9]+[0-9]+$)")
+    assert (grouped.exit_code, "in train and in val" in grouped.output) == (0, False)

@@ -407,8 +407,11 @@ def labels_of(folder, **files):
 @pytest.mark.parametrize("line", ["0,0.1,0.1,0.9,0.1,0.9,0.9", "images/a.jpg", "0"])
 def test_a_line_of_yolos_without_numbers_is_refused_by_its_place(line, tmp_path):
     labels = labels_of(tmp_path, a=f"0 0.1 0.1 0.9 0.1 0.9 0.9\n\n{line}\n")
-    with pytest.raises(DataError, match=rf"a\.txt, line 3: '{line}' is not YOLO's"):
-        from_annotations(labels, SetPlaces(images=tmp_path / "im"))
+    write_png(tmp_path / "im" / "a.jpg", np.zeros((8, 8, 3), np.uint8))
+    source = from_annotations(labels, SetPlaces(images=tmp_path / "im"))
+    assert [mask.label for mask in source.candidates[0].encoded] == ["1"]
+    (fault,) = source.faults
+    assert f"a.txt, line 3: '{line}' is not YOLO's" in fault
 
 
 SQUARE = [[1, 1], [6, 1], [6, 5], [1, 5]]
@@ -543,7 +546,7 @@ def test_folders_within_a_folder_of_annotations_are_named(tmp_path):
     with pytest.raises(DataError, match="Folders in it are not read: name one of train"):
         from_annotations(labels, SetPlaces(images=tmp_path / "im"))
     (labels / "train" / "a.txt").unlink()
-    (labels / "annotations.xml").touch()
+    (labels / "annotations.xml").write_text("<annotations/>")
     with pytest.raises(DataError, match=r"Name its annotations\.xml itself"):
         from_annotations(labels, SetPlaces(images=tmp_path / "im"))
 

@@ -212,14 +212,14 @@ class NamedImages:
     def _readings(self, form: str, unquoted: str) -> Iterator[tuple[list[str], str]]:
         """Give the images that a name may mean, from the nearest reading to the farthest."""
         last = unquoted.rpartition("/")[2]
-        yield self._nearest(form, self._of_last(form.rpartition("/")[2])), _BY_LAST_PART
-        yield self._nearest(unquoted, self._of_last(last)), _UNQUOTED
+        yield sharing_folders(form, self._of_last(form.rpartition("/")[2])), _BY_LAST_PART
+        yield sharing_folders(unquoted, self._of_last(last)), _UNQUOTED
         if uploaded := _UPLOADED.match(last):
             same = self._last.get(_upload_name(uploaded["name"]), [])
-            yield self._nearest(uploaded["name"], same), _OF_UPLOAD
-        yield self._nearest(unquoted, self._looks.get(look_of(last), [])), _ALIKE
+            yield sharing_folders(uploaded["name"], same), _OF_UPLOAD
+        yield sharing_folders(unquoted, self._looks.get(look_of(last), [])), _ALIKE
         if Path(last).suffix.lower() not in (*READ_IMAGES, *OTHER_IMAGES):
-            yield self._nearest(unquoted, self._of_stem(last)), _BY_STEM
+            yield sharing_folders(unquoted, self._of_stem(last)), _BY_STEM
 
     def _of_last(self, last: str) -> list[str]:
         same = self._last.get(_upload_name(last), [])
@@ -237,15 +237,6 @@ class NamedImages:
         same = self._of_stem(stem) if stem else []
         return f"; {same[0]} is there: correct the suffix" if same else ""
 
-    def _nearest(self, name: str, same: Iterable[str]) -> list[str]:
-        """Give those of some images that share most folders above them with a name."""
-        parts = name.split("/")[-2::-1]
-        shared = {
-            one: sum(1 for _ in takewhile(_alike, zip(parts, one.split("/")[-2::-1], strict=False)))
-            for one in same
-        }
-        return [one for one in shared if shared[one] == max(shared.values())]
-
     def _all(self) -> dict[str, Path]:
         if self._listed is None:
             self._listed = {}
@@ -256,6 +247,16 @@ class NamedImages:
                 self._last.setdefault(_upload_name(last), []).append(form)
                 self._looks.setdefault(look_of(last), []).append(form)
         return self._listed
+
+
+def sharing_folders(name: str, images: Iterable[str]) -> list[str]:
+    """Give those of some images that share most folders above them with a name."""
+    parts = name.split("/")[-2::-1]
+    shared = {
+        one: sum(1 for _ in takewhile(_alike, zip(parts, one.split("/")[-2::-1], strict=False)))
+        for one in images
+    }
+    return [one for one in shared if shared[one] == max(shared.values())]
 
 
 def _alike(both: tuple[str, str]) -> bool:

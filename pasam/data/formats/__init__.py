@@ -1,0 +1,1 @@
+"""Readers of single tools that need a file of their own, beside `pasam.data.imports`."""

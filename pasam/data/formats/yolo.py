@@ -1,0 +1,126 @@
+"""YOLO's segments: a line per object, its class and corners as fractions of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pasam.data.coco import AnnotatedFile, DrawnAs
+from pasam.data.names.folder_images import list_images, plain_form, sharing_folders
+from pasam.errors import DataError
+from pasam.files import Faults, read_text
+from pasam.masks.run_lengths import Shares
+
+_SHOWN = 60
+_ADVICE = "Correct --annotations."
+_OVERHANG = 0.1
+"""Fraction of the image by which YOLO's corners may stick out; what does is cut off."""
+_SAME_BOX = 0.004  # of the image; boxes are often rounded to pixels
+
+
+def yolo_files(
+    folder: Path, files: Sequence[Path], images: Path, left_out: list[str], faults: Faults
+) -> Iterator[AnnotatedFile]:
+    """Read the labels of images, a file each.
+
+    Args:
+        folder: Where they lie, `classes.txt` perhaps among them.
+        files: The files.
+        images: Folder of the images.
+        left_out: Receives what each line holds that is no mask.
+        faults: Receives what is wrong, each by its file and line.
+    """
+    named = folder / "classes.txt"
+    names = read_text(named, advice=_ADVICE).splitlines() if named.is_file() else []
+    there: dict[str, list[str]] = {}
+    for path in list_images(images, deep=True):
+        below = plain_form(path.relative_to(images).as_posix())
+        there.setdefault(Path(below).stem, []).append(below)
+    for file in files:
+        stem = plain_form(file.stem)
+        same = sharing_folders(file.as_posix(), there.get(stem, []))
+        if len(same) > 1:
+            faults.add(f"{file} may be of any of {same}. Leave one in --images.")
+            continue
+        try:
+            found, bad = _objects_of(file, names, left_out)
+        except DataError as error:
+            faults.add(str(error))
+            continue
+        if bad and not found and not same:  # a list of images, or words about the export
+            faults.add(f"{file}, line {bad[0]}. Correct it, or move the file elsewhere.")
+            continue
+        faults.extend(f"{file}, line {fault}. Correct it, or remove the line." for fault in bad)
+        yield AnnotatedFile(name=same[0] if same else stem, size=None, objects=found)
+
+
+def _objects_of(
+    file: Path, names: Sequence[str], left_out: list[str]
+) -> tuple[tuple[DrawnAs, ...], list[str]]:
+    """Read the objects of one image, and what is wrong, each by the number of its line."""
+    objects, bad = [], []
+    for number, line in enumerate(read_text(file, advice=_ADVICE).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            corners = _corners(line)
+        except DataError as error:
+            bad.append(f"{number}: {error}")
+            continue
+        if isinstance(corners, str):
+            left_out.append(corners)
+            continue
+        kind = line.split()[0].removesuffix(".0")
+        objects.append(
+            DrawnAs(
+                label=str(number), drawing=Shares(polygons=[corners]),
+                category=names[int(kind)] if kind.isdigit() and int(kind) < len(names) else kind,
+                name=f"line {number} of {file.name}",
+            )
+        )  # fmt: skip
+    return tuple(objects), bad
+
+
+def _corners(line: str) -> list[float] | str:
+    """Give a line's polygon x, y, x, y, ...; or what it holds instead, which is no mask."""
+    kind, *values = line.split()
+    if not values or not all(map(_is_number, values)):
+        raise DataError(f"'{line[:_SHOWN]}' is not YOLO's, a class and numbers")
+    if kind.startswith("-"):
+        raise DataError(f"the class is {kind}, expected a number from 0")
+    numbers = [float(value) for value in values]
+    if len(numbers) in (4, 5):  # with a confidence, or an angle
+        return "boxes"
+    if len(numbers) >= 10 and len(numbers) % 3 == 1 and {0.0, 1.0, 2.0}.issuperset(numbers[6::3]):
+        return "keypoints"
+    if len(numbers) % 2:
+        raise DataError(
+            f"it has {len(numbers)} numbers, expected x and y of each corner; is the last one a "
+            "confidence (save_conf)?"
+        )
+    far = next((one for one in numbers if not -_OVERHANG <= one <= 1 + _OVERHANG), None)
+    if far is not None:  # also NaN
+        raise DataError(
+            f"it has the coordinate {far:g}, expected a fraction of the image from 0 to 1, not "
+            "pixels"
+        )
+    return numbers[4:] if _begins_with_its_box(numbers) else numbers
+
+
+def _begins_with_its_box(numbers: Sequence[float]) -> bool:
+    """Whether the box of a polygon, its middle and sides, stands before its corners."""
+    (x, y, wide, tall), corners = numbers[:4], numbers[4:]
+    if len(corners) < 6:
+        return False
+    xs, ys = corners[::2], corners[1::2]
+    box = (x - wide / 2, y - tall / 2, x + wide / 2, y + tall / 2)
+    around = (min(xs), min(ys), max(xs), max(ys))
+    return max(abs(one - other) for one, other in zip(box, around, strict=True)) < _SAME_BOX
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
