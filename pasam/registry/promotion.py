@@ -24,6 +24,7 @@ from pasam.errors import RegistryError
 from pasam.files import sha256_of, temporary_folder, write_text
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.decision_log import (
+    GATE,
     PROMOTED,
     REJECTED,
     REJECTED_BY,
@@ -59,7 +60,6 @@ from pasam.registry.transitions import (
     Draft,
     PromotionResult,
     by_digest,
-    change_gate,
     open_decisions,
     result_of,
 )
@@ -120,14 +120,14 @@ def promote(
         _require_shared(snapshot)
     decisions = open_decisions(project, flow_run=flow_run)
     if decisions.standing.gate is None:
-        change_gate(decisions, settings_of(tree), settings_digest(tree), "the first settings")
+        change_gate(decisions, tree, "the first settings")
     with wrap_mlflow_errors(decisions.registry.store.registry_uri):
         if candidate is None:
             assert which is not None
             version = decisions.version(which)
         else:
             known = decisions.standing.by_key(candidate.key)
-            settled = known and _settled(decisions, decisions.standing, known, to)
+            settled = known and _settled(decisions, known, to)
             if known and settled and (not settled.promoted or is_whole(decisions, known)):
                 return settled
             runs = record_runs(snapshot, decisions.registry.store).runs
@@ -165,7 +165,27 @@ def gate_in_force(standing: Standing, tree: GateParams) -> GateParams:
 def set_gate(project: Path, *, why: str) -> bool:
     """Let the settings of `params.yaml` hold from the next judgement on; say if they differ."""
     tree = load_section(GateParams, "gate", project / PARAMS)
-    return change_gate(open_decisions(project), settings_of(tree), settings_digest(tree), why)
+    return change_gate(open_decisions(project), tree, why)
+
+
+def change_gate(decisions: Decisions, tree: GateParams, why: str) -> bool:
+    """Put a tree's settings into the log, if they differ from those in force; say if they did."""
+    digest = settings_digest(tree)
+
+    def draft(standing: Standing) -> Draft:
+        if standing.gate is not None and standing.gate.gate == digest:
+            return Draft()
+        # As the log keeps them: a tuple becomes a list there.
+        wanted = json.loads(json.dumps(settings_of(tree)))
+        before = {} if standing.gate is None else standing.gate.details["settings"]
+        changed = [
+            f"{name} {before.get(name)} -> {value}"
+            for name, value in wanted.items() if before and before.get(name) != value
+        ]  # fmt: skip
+        details = {"settings": wanted, "changed": changed}
+        return Draft(entries=(decisions.entry(GATE, None, why, gate=digest, details=details),))
+
+    return bool(decisions.decide(draft))
 
 
 def _require_shared(snapshot: Snapshot) -> None:
@@ -181,9 +201,10 @@ def _require_shared(snapshot: Snapshot) -> None:
 
 
 def _settled(
-    decisions: Decisions, standing: Standing, version: VersionStanding, to: str = PRODUCTION
+    decisions: Decisions, version: VersionStanding, to: str = PRODUCTION
 ) -> PromotionResult | None:
     """Say what became of a version whose bytes need no judgement: in use, or barred."""
+    standing = decisions.standing
     number, barred = version.number, standing.barring(version)
     if number == standing.staging and to == STAGING_ENVIRONMENT:
         return result_of(decisions, number, True, "is in staging already; its files are the same")
@@ -224,12 +245,12 @@ class Judgement:
         """Judge, and let the log have the verdict and what follows from it in one step."""
         number = self.version.number
         made = self.decisions.decide(self.draft)
+        moved = any(entry.event == PROMOTED for entry in made)
         standing = self.decisions.standing
         version = standing.versions[number]
-        if not any(entry.event == PROMOTED for entry in made):
-            settled = _settled(self.decisions, standing, version)
-            if settled is not None:
-                return settled
+        settled = None if moved else _settled(self.decisions, version)
+        if settled is not None:
+            return settled
         gate = gate_in_force(standing, self.tree)
         if gate.mode == "off":
             message = "is champion now; the gate is off"
@@ -237,7 +258,6 @@ class Judgement:
         verdict = version.verdict
         assert verdict is not None
         decision, page = decision_of(verdict.details), self._page(verdict)
-        moved = any(entry.event == PROMOTED for entry in made)
         message = self._message(decision, verdict, moved=moved, new=verdict in made)
         return result_of(self.decisions, number, moved, message, moved, decision, page)
 
@@ -246,10 +266,8 @@ class Judgement:
         number = self.version.number
         made = self.decisions.decide(self._draft_of_staging)
         if not made:
-            standing = self.decisions.standing
-            found = _settled(
-                self.decisions, standing, standing.versions[number], STAGING_ENVIRONMENT
-            )
+            version = self.decisions.standing.versions[number]
+            found = _settled(self.decisions, version, STAGING_ENVIRONMENT)
             assert found is not None
             return found
         (entry,) = made

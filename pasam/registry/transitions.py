@@ -9,7 +9,6 @@ Nothing here needs a model or its scores, so that the way back takes seconds.
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from pasam.errors import BusyError, RegistryError, TrackingError, TransientError
 from pasam.files import sha256_of, temporary_folder
 from pasam.registry.decision_log import (
-    GATE,
     LIFT,
     REGISTER,
     REJECTED_BY,
@@ -339,29 +337,6 @@ def rollback(project: Path, *, why: str) -> Transition:
     return Transition(
         to=entry.after, champion=entry.before, previous=decisions.standing.previous, why=why
     )
-
-
-def change_gate(decisions: Decisions, settings: Mapping[str, Any], digest: str, why: str) -> bool:
-    """Let other settings of the gate hold from the next judgement on.
-
-    Returns:
-        Whether they differ from those in force.
-    """
-
-    def draft(standing: Standing) -> Draft:
-        if standing.gate is not None and standing.gate.gate == digest:
-            return Draft()
-        # As the log keeps them: a tuple becomes a list there.
-        wanted = json.loads(json.dumps(dict(settings)))
-        before = {} if standing.gate is None else standing.gate.details["settings"]
-        changed = [
-            f"{name} {before.get(name)} -> {value}"
-            for name, value in wanted.items() if before and before.get(name) != value
-        ]  # fmt: skip
-        details = {"settings": wanted, "changed": changed}
-        return Draft(entries=(decisions.entry(GATE, None, why, gate=digest, details=details),))
-
-    return bool(decisions.decide(draft))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

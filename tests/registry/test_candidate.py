@@ -460,7 +460,7 @@ def test_what_is_in_use_there_or_barred_needs_no_judgement_and_it_is_said_why(
     about = {"time": "2026-05-04T10:11", "by": {"who": "Ada"}, "why": "halos"}
     standing.barred["k3"] = Entry(event="reject", version=3, **about)
     standing.barred["k4"] = Entry(event="rollback", version=9, **about)
-    found = promotion._settled(decisions_of(standing), standing, versions[number], to)
+    found = promotion._settled(decisions_of(standing), versions[number], to)
     if promoted is None:
         assert found is None
         return

@@ -431,7 +431,6 @@ def called(monkeypatch, in_empty_folder):
     names = (
         "load_section", "take_snapshot", "find_candidate", "_require_shared", "open_decisions",
         "change_gate", "_settled", "is_whole", "record_runs", "register", "Judgement",
-        "settings_of", "settings_digest",
     )  # fmt: skip
     made = SimpleNamespace(**{name: MagicMock(name=name) for name in names})
     for name in names:
@@ -459,10 +458,7 @@ def test_what_was_asked_for_is_what_is_judged_where_and_as_it_was_allowed(
     decisions, own = called.open_decisions.return_value, called.find_candidate.return_value
     called.take_snapshot.assert_called_once_with(project, flow_run="f")
     called.open_decisions.assert_called_once_with(project, flow_run="f")
-    called.change_gate.assert_called_once_with(
-        decisions, called.settings_of.return_value, called.settings_digest.return_value,
-        "the first settings",
-    )  # fmt: skip
+    called.change_gate.assert_called_once_with(decisions, tree, "the first settings")
     assert called._require_shared.call_args_list == (
         [call(snapshot)] if which is None and not allow_local else []
     )
@@ -499,7 +495,7 @@ def test_bytes_that_are_in_use_or_barred_are_not_judged_again_unless_their_files
     settled = None if promoted is None else SimpleNamespace(promoted=promoted)
     called._settled.return_value, called.is_whole.return_value = settled, whole
     found = promote(Path("p"), to="staging")
-    called._settled.assert_called_once_with(decisions, decisions.standing, known, "staging")
+    called._settled.assert_called_once_with(decisions, known, "staging")
     assert not called.change_gate.called, "the log has settings already"
     assert called.register.called is registered
     assert (found is settled) is not registered
@@ -512,10 +508,8 @@ def test_the_settings_of_the_tree_are_taken_with_their_reason_by_the_projects_lo
     called.load_section.assert_called_once_with(GateParams, "gate", Path("p/params.yaml"))
     called.open_decisions.assert_called_once_with(Path("p"))
     called.change_gate.assert_called_once_with(
-        called.open_decisions.return_value, called.settings_of.return_value,
-        called.settings_digest.return_value, "twice the images",
-    )  # fmt: skip
-    called.settings_of.assert_called_once_with(called.load_section.return_value)
+        called.open_decisions.return_value, called.load_section.return_value, "twice the images"
+    )
 
 
 def test_models_are_tried_on_the_first_image_of_each_of_the_manifests_first_benchmarks(

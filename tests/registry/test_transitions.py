@@ -19,6 +19,8 @@ from types import SimpleNamespace
 import pytest
 from tracked_world import KEPT, commit, copy_tracked, git, standing_in
 
+from pasam.config.params_file import load_section
+from pasam.config.requirements import GateParams
 from pasam.errors import BusyError, RegistryError, TrackingError
 from pasam.registry import transitions
 from pasam.registry.decision_log import (
@@ -31,13 +33,12 @@ from pasam.registry.decision_log import (
     Standing,
     VersionStanding,
 )
-from pasam.registry.promotion import promote
+from pasam.registry.promotion import change_gate, promote
 from pasam.registry.runs import sync
 from pasam.registry.store import Tag
 from pasam.registry.transitions import (
     Decisions,
     Draft,
-    change_gate,
     check,
     lift,
     open_decisions,
@@ -260,12 +261,15 @@ def test_mlflow_that_fails_after_a_decision_does_not_undo_it(project, registry, 
     assert registry.aliases() == {"champion": 3, "previous": 2}
 
 
-def test_the_gates_settings_change_by_a_decision_with_a_reason(project):
+def test_the_gates_settings_change_by_a_decision_with_a_reason(project, root):
     decisions = open_decisions(project)
-    assert change_gate(decisions, {"margin": 1.0}, "d1", "twice the images")
-    assert not change_gate(decisions, {"margin": 1.0}, "d1", "again")
+    gate = load_section(GateParams, "gate", root / "params.yaml")
+    assert change_gate(decisions, gate, "the first")
+    assert not change_gate(decisions, gate, "again")
+    assert change_gate(decisions, gate.replaced(margin=7.5), "twice the images")
     entry = open_decisions(project).standing.gate
-    assert (entry.details["settings"], entry.why) == ({"margin": 1.0}, "twice the images")
+    assert (entry.details["settings"]["margin"], entry.why) == (7.5, "twice the images")
+    assert entry.details["changed"] == [f"margin {gate.margin} -> 7.5"]
 
 
 @pytest.mark.long
