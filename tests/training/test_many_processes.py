@@ -18,6 +18,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+import torch
 from one_of_many import BEGAN, EPOCHS
 from small_world import load_yaml
 
@@ -426,6 +427,23 @@ def test_stages_start_their_processes_themselves_and_write_what_one_process_writ
     histories = [one.path("reports/history/pa_sam.jsonl").read_text() for one in (many, alone)]
     for one, other in zip(*(text.splitlines() for text in histories), strict=True):
         assert json.loads(one) == pytest.approx(json.loads(other), rel=1e-4)
+
+
+@slow
+@pytest.mark.gpu
+def test_all_gpus_of_a_machine_write_what_one_of_them_writes(world, tmp_path):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("one GPU is all of them")
+    one, every = (world.copy(tmp_path / name) for name in ("one", "every"))
+    for many, devices in ((one, 1), (every, "auto")):
+        many.change("embed", devices=devices, accelerator="gpu")
+        many.change("evaluate", devices=devices, accelerator="gpu")
+        for name in ("embed@val", "evaluate@pa_sam", "robustness"):
+            many.remove_outs(name)
+            stage = many.stages[name]
+            finish([command(many.folder, stage.module, *stage.arguments)])
+    for name in ("embed@val", "evaluate@pa_sam", "robustness"):
+        assert every.contents(name) == one.contents(name), name
 
 
 @slow
