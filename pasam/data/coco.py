@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pasam.data.names.folder_images import NamedImages, plain_form
 from pasam.errors import DataError
 from pasam.files import Faults, read_json
-from pasam.masks.images import open_image, upright_size
+from pasam.masks.images import read_header
 from pasam.masks.run_lengths import Rle, Shares, area, decode, encode, from_segmentation
 
 if TYPE_CHECKING:  # with pandas, which predicting a detector's boxes need not have
@@ -465,7 +465,7 @@ def encoded_source(
             found.add(f"{file}: image {error}.")
             continue
         try:
-            size = one.size or _stored_size(image)
+            size = one.size or read_header(image).size
         except DataError as error:
             found.add(str(error))
             continue
@@ -491,12 +491,6 @@ def encoded_source(
         f"{count} images were found by {way} in {file.name}" for way, count in there.ways.items()
     ]
     return Source(kind, tuple(candidates), tuple(found.kept), found.more, tuple(said))
-
-
-def _stored_size(image: Path) -> tuple[int, int]:
-    """Read height and width of an image, upright, from its header."""
-    with open_image(image) as opened:
-        return upright_size(opened)
 
 
 def _encoded(drawn: DrawnAs, size: tuple[int, int]) -> EncodedMask:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pasam.data.pairing import Pair
 from pasam.errors import DataError
 from pasam.files import draft_folder
-from pasam.masks.images import encode_rgba, foreground, open_image, read_image, upright_size
+from pasam.masks.images import encode_rgba, foreground, read_header, read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.polygons import Points, joined, polygons_of
 from pasam.masks.run_lengths import Rle, area, bounding_box, decode, encode
@@ -133,8 +133,7 @@ def export_set(pairs: Sequence[Pair], out: Path, form: str) -> int:
 
 def _masks(image: Path, paths: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
     """Read the masks of an image one by one, (H, W); each has to have the image's size."""
-    with open_image(image) as opened:
-        size = upright_size(opened)
+    size = read_header(image).size
     for path in paths:
         mask = read_mask(path)
         if mask.shape != size:

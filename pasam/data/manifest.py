@@ -24,7 +24,7 @@ from PIL import Image
 
 from pasam.errors import DataError
 from pasam.files import file_sha256, read_table, write_table
-from pasam.masks.images import foreground, is_packaged, open_image, orientation_of, stored_depth
+from pasam.masks.images import foreground, is_packaged, read_header
 
 SPLITS = ("train", "val")
 
@@ -272,8 +272,8 @@ def stored_form(path: Path) -> dict[str, int]:
     Returns:
         `depth`, bits per channel, and `orientation`, the EXIF tag (1 means upright).
     """
-    with open_image(path) as image:
-        return {"depth": stored_depth(image), "orientation": orientation_of(image)}
+    header = read_header(path)
+    return {"depth": header.depth, "orientation": header.orientation}
 
 
 def soft_fraction(label: NDArray[np.uint8]) -> float:

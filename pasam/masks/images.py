@@ -32,6 +32,7 @@ from pasam.masks.tiff_files import (
     TiffForm,
     pages_of,
     read_bands,
+    read_form,
     stack,
     to_choose,
     unread_bands,
@@ -102,6 +103,8 @@ def open_image(
             file = io.BytesIO(source) if isinstance(source, bytes) else _regular(located(source))
             with Image.open(file, formats=formats) as image:
                 if image.format == "TIFF":
+                    # By its name Pillow maps greys into memory, and mixes them up in turning.
+                    image.filename = ""
                     pages_of(image)  # a preview may come first
                 if most_pixels is not None:
                     _check_size(image.size, most_pixels, f"{what} {name}")
@@ -314,6 +317,40 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     height, width = image.size[::-1]
     # Pillow swaps the size by a TIFF's tag at once, and by its XMP only with the pixels.
     return (width, height) if orientation_of(image) >= 5 and not is_tagged else (height, width)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageHeader:
+    """What an image's header says of it."""
+
+    size: tuple[int, int]
+    """Height and width, upright."""
+    depth: int
+    """Bits per channel."""
+    orientation: int
+    """EXIF's number of how it is stored, 1 for upright."""
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Read an image's header, without decoding the image.
+
+    Raises:
+        InvalidItemError: The file is missing, or no image.
+    """
+    try:
+        with open_image(path) as image:
+            # To look for EXIF in a PNG loads it, and forgets its depth.
+            depth, form = stored_depth(image), TiffForm.of_image(image)
+            depth = form.bits if image.format == "TIFF" and form.is_beyond_pillow else depth
+            return ImageHeader(
+                size=upright_size(image), depth=depth, orientation=orientation_of(image)
+            )
+    except InvalidItemError as error:
+        if error.kind != "undecodable_image" or not is_tiff(path):
+            raise
+    form, size, orientation = read_form(path)  # of doubles, or of five bands
+    size = size[::-1] if orientation >= 5 else size
+    return ImageHeader(size=size, depth=form.bits, orientation=orientation)
 
 
 def _orientation_of_xmp(content: bytes | str | None) -> int | None:

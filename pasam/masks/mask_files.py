@@ -46,8 +46,8 @@ MOST_OBJECTS = 65_535
 _FEW = 16  # values that a photograph has at least, and of which few lie beside their like
 _ALIKE = 0.65  # fraction of a photograph's pixels that are at most like the next; of cells more
 _BLURRED = (
-    "JPEG and lossy WebP keep a value only about, so that neighbouring numbers run into each other "
-    "and no reader can tell them apart"
+    "JPEG, lossy WebP and the like keep a value only about, so that neighbouring numbers run into "
+    "each other and no reader can tell them apart"
 )
 _ONE_SAID = "--masks-are binary takes what is above 128"
 _HALVES = {1: {0, 127, 128, 255}, 257: {0, 127 * 257, 32767, 32768, 128 * 257, 65535}}
@@ -215,24 +215,27 @@ def _refuse_trimap(
     present = set(found.tolist())
     if present in _TRIMAPS:
         raise doubt(path, f"holds {sorted(present)}: a trimap, or a numbering", trimap=True)
-    border = _border(values, found, least_width)
+    border = _border(values, found, least_width, is_any=_ends_in_void(values, found))
     if border is not None and border != np.iinfo(values.dtype).max:  # which is void
-        said = ", ".join(_label(value, 0) for value in found.tolist())
+        said = ", ".join(map(str, found.tolist()))
         said = f"holds [{said}], of which {border} lies as a thin border between the others"
         raise doubt(path, f"{said}: a trimap, or a numbering", trimap=True)
 
 
-def _border(
-    values: NDArray[Any], found: NDArray[Any], least_width: float, *, is_said: bool = False
-) -> int | None:
-    """Find the value, but 0, that lies as a thin border between two others, if it does.
+def _ends_in_void(values: NDArray[Any], found: NDArray[Any]) -> bool:
+    """Tell whether the highest number is that of void, which lies round objects, not in them."""
+    return values.ndim == 2 and int(found[-1]) == np.iinfo(values.dtype).max
 
-    Between the number of void and 0, or where a person has said so, it may be wide: void lies
-    round objects, and not within them.
+
+def _border(
+    values: NDArray[Any], found: NDArray[Any], least_width: float, *, is_any: bool
+) -> int | None:
+    """Find the value, but 0, that lies as a border between two others, if it does.
+
+    The border is thin, unless it `is_any`.
     """
     if len(found) != 3:
         return None
-    is_any = is_said or int(found[-1]) in (255, 65535)
     numbers = np.searchsorted(found, values)
     which = border_between(numbers, least_width=least_width, is_any=is_any)
     return None if which is None else int(found[which]) or None  # 0 is the background
@@ -242,7 +245,7 @@ def _grey_kind(path: Path, values: NDArray[Any], is_lossy: bool) -> MaskKind:
     counts = np.bincount(values.ravel()) if values.dtype.itemsize < 4 else None
     found = np.unique(values) if counts is None else np.flatnonzero(counts)  # far faster
     top, present = int(found[-1]), set(found.tolist())
-    if top <= 1:
+    if top <= 1 and not is_lossy:
         return MaskKind.ZERO_ONE
     if present in ({0, 255}, {0, 65535}, {255}, {65535}):
         return MaskKind.ZERO_255
@@ -288,7 +291,7 @@ def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str,
     void = _void(pixels, areas)
     has_void = void is not None and areas.pop(void, None) is not None
     if reading is Reading.AUTO and not has_void:
-        border = _border(labels, values, 1)
+        border = _border(labels, values, 1, is_any=_ends_in_void(pixels, values))
         if border is not None:
             names = [_label(value, digits) for value in (border, *values.tolist())]
             found = f"holds {', '.join(names[1:])}, of which {names[0]} lies as a thin border"
@@ -371,7 +374,7 @@ def _trimap(path: Path, pixels: NDArray[Any], notes: tuple[str, ...]) -> MaskFil
     elif present <= _HALVES[257]:
         value, border = 65535, 32896
     else:
-        border = _border(pixels, found, 1, is_said=True) or 0
+        border = _border(pixels, found, 1, is_any=True) or 0
         others = [one for one in found.tolist() if one != border]
         # Without a 0, only a border between the others in number, too, says which is the darker.
         value = others[-1] if others[0] == 0 or others[0] < border < others[-1] else 0

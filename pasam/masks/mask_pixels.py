@@ -39,6 +39,7 @@ VOC_VOID = (224, 224, 192)
 
 _SAID = "--masks-are binary takes what is above 128, --masks-are index every value as an object"
 _LOSSY_SPREAD = 32  # by which a lossy form may part the three colours of a grey
+_RGBA = 4
 _ANIMATED = ("AVIF", "GIF", "MPO", "PNG", "WEBP")  # formats whose frames are images of one kind
 _NONE: tuple[str, ...] = ()
 _EXACT = 1 << 53  # up to which fractions are exact numbers
@@ -120,10 +121,10 @@ def _by_pillow(
         deep = None if page else deep_colours(path)
         if deep is None:
             return None
-        values: NDArray[Any] = deep
-        notes = _NONE
-        if deep.shape[2] == 4:
-            values, notes = _of_layers(path, deep[:, :, :3], deep[:, :, 3])
+        values: NDArray[Any] = deep[:, :, :3]
+        notes = _beyond_colours(form)
+        if deep.shape[2] == _RGBA and (form is None or form.has_alpha):
+            values, notes = _of_layers(path, values, deep[:, :, 3])
         return MaskPixels(values=_narrowed(values), notes=notes, is_exact=False)
     values, notes = _channels(path, image, step)
     if form is not None and form.is_white_low:
@@ -131,6 +132,7 @@ def _by_pillow(
         notes = (*notes, more)
     if page:
         notes = (*notes, f"its page {page + 1} is the mask, and what is before it a preview")
+    notes = (*notes, *_beyond_colours(form))
     is_exact = form is None or form.number_format == 1
     return MaskPixels(values=values, is_lossy=is_lossy, notes=notes, step=step, is_exact=is_exact)
 
@@ -151,7 +153,7 @@ def _by_tifffile(path: Path) -> tuple[MaskPixels, int]:
         colours = values[:, :, :1].repeat(3, axis=2) if count == 2 else values[:, :, :3]
         values, notes = _of_layers(path, colours, values[:, :, -1])
     elif read.form.is_coloured and count in (3, 4):
-        values = values[:, :, :3]
+        values, notes = values[:, :, :3], _beyond_colours(read.form)
     else:
         raise unusable(path, f"has {count} bands", "one (or red, green and blue)")
     if values.ndim == 3:
@@ -159,6 +161,13 @@ def _by_tifffile(path: Path) -> tuple[MaskPixels, int]:
     if read.number > 1:
         notes = (*notes, f"its page {read.number} is the mask, and what is before it a preview")
     return MaskPixels(values=values, notes=notes, is_exact=False), read.orientation
+
+
+def _beyond_colours(form: TiffForm | None) -> tuple[str, ...]:
+    """Say that a TIFF has more bands than colours, none of which is an alpha channel."""
+    if form is None or not form.is_coloured or form.has_alpha or form.samples <= len("RGB"):
+        return ()
+    return ("its bands beyond red, green and blue are left out",)
 
 
 def _narrowed(values: NDArray[Any]) -> NDArray[Any]:
@@ -325,7 +334,7 @@ def _of_palette(path: Path, image: Image.Image) -> tuple[NDArray[Any], tuple[str
         return _of_layers(path, layers[:, :, :3], layers[:, :, 3])
     said = ("black of the palette is the background",)
     if (palette == palette[:, :1]).all():
-        is_turned = used[0] == 0 and palette[0].any() and not palette[used].all(axis=1).all()
+        is_turned = list(used) == [0, 1] and palette[0].any() and not palette[1].any()
         return np.array(image.convert("L")), said if is_turned else ()
     colours = palette[used]
     void = used[(colours == VOC_VOID).all(axis=1)]
@@ -352,13 +361,12 @@ def _opacity(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _is_lossy(path: Path, image: Image.Image) -> bool:
-    """Tell whether the file's form blurs values; of WebP and JPEG 2000 its parts tell."""
+    """Tell whether the file's form blurs values, or may; of a WebP its chunks tell."""
     if image.format == "WEBP":
         return _is_lossy_webp(path)
-    if image.format == "JPEG2000":
-        return _is_lossy_jpeg_2000(path)
     is_blurred = image.info.get("compression") in ("jpeg", "tiff_jpeg", "webp")  # within a TIFF
-    return image.format in ("AVIF", "JPEG", "MPO") or is_blurred
+    # JPEG 2000 is cut off at any size, its lossless form, too.
+    return image.format in ("AVIF", "JPEG", "JPEG2000", "MPO") or is_blurred
 
 
 def _is_lossy_webp(path: Path) -> bool:
@@ -372,13 +380,6 @@ def _is_lossy_webp(path: Path) -> bool:
             size = 16 if head[:4] == b"ANMF" else int.from_bytes(head[4:], "little")
             file.seek(size + size % 2, os.SEEK_CUR)
     return False
-
-
-def _is_lossy_jpeg_2000(path: Path) -> bool:
-    """Look up which of its two wavelets a file of JPEG 2000 uses: whole numbers lose nothing."""
-    content = path.read_bytes()
-    start = content.find(b"\xff\x52\x00", content.find(b"\xff\x4f\xff\x51"))  # coding, of all
-    return not (start >= 0 and content[start + 13 : start + 14] == b"\x01")
 
 
 def doubt(

@@ -66,6 +66,8 @@ class TiffTag(IntEnum):
     """What further samples are: 0 unknown, 1 or 2 an alpha channel."""
     FORMAT = 339
     """1: from 0; 2: with a sign; 3: fractions."""
+    DEPTH = 32997
+    """Slices of a volume that a page holds one behind the other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +80,8 @@ class TiffForm:
     """As `TiffTag.FORMAT`."""
     white: int
     """As `TiffTag.WHITE`."""
+    slices: int
+    """1, unless the page is a volume."""
     is_planar: bool
     has_alpha: bool
     """Whether the last sample is an alpha channel."""
@@ -100,6 +104,7 @@ class TiffForm:
             bits=first(TiffTag.BITS, 1),
             number_format=first(TiffTag.FORMAT, 1),
             white=first(TiffTag.WHITE, 1),
+            slices=first(TiffTag.DEPTH, 1),
             is_planar=samples > 1 and first(TiffTag.PLANES, 1) == 2,
             has_alpha=bool(extra) and extra[-1] in (1, 2),
             writer=" ".join(
@@ -126,7 +131,7 @@ class TiffForm:
     def is_beyond_pillow(self) -> bool:
         """Whether Pillow would decode it without an error to other values than it holds."""
         is_pair = self.samples == 2 and not self.has_alpha  # of which Pillow gives the first
-        return is_pair or (self.is_planar and self.bits != 8)
+        return is_pair or self.slices > 1 or (self.is_planar and self.bits != _PILLOWS_BITS)
 
     @property
     def is_array(self) -> bool:
@@ -141,6 +146,7 @@ class TiffForm:
 
 
 _WHITE_IS_ZERO, _RGB = 0, 2  # of `TiffTag.WHITE`
+_PILLOWS_BITS = 8  # that it reads of samples that lie one after the other
 _REDUCED = 2  # of `TiffTag.OLD_KIND`
 _MOST_PAGES = 100
 """Pages that are looked at to find the main one; previews are a few."""
@@ -206,14 +212,10 @@ def read_page(source: Path | bytes, page: int | None, what: str = "image") -> Ti
     try:
         with tifffile.TiffFile(file) as opened:
             count = len(opened.pages)
-            seen = [opened.pages[n].aspage() for n in range(0 if page else min(count, _MOST_PAGES))]
-            kinds = [int(one.subfiletype) for one in seen]
-            found = main_pages([(one.imagelength, one.imagewidth) for one in seen], kinds)
-            found = [page - 1] if page else found
+            found = [page - 1] if page else _main_of(opened)
             if len(found) == 1:
                 one = opened.pages[found[0]].aspage()
-                form = TiffForm.of_tags({tag.code: tag.value for tag in one.tags})
-                orientation = int(one.tags.valueof("Orientation", 1))
+                form, orientation = _form_of(one)
                 values, axes = one.asarray(), one.axes
     except Exception as error:  # noqa: BLE001 it raises whatever a damaged file makes of it
         raise _undecoded(source, error, what) from None
@@ -230,13 +232,39 @@ def read_page(source: Path | bytes, page: int | None, what: str = "image") -> Ti
     if values.dtype.kind == "c":
         which = "another export, of real ones"
         raise to_choose(source, "holds complex numbers", which, what)
-    if values.ndim != 3:
+    if form.slices > 1 or values.ndim != 3:
         which = "an export of its slices, a file each"
-        raise to_choose(source, f"has {values.ndim} axes", which, what)
-    return TiffPage(
-        values=values, form=form, number=found[0] + 1,
-        orientation=orientation if orientation in range(1, 9) else 1,
-    )  # fmt: skip
+        raise to_choose(source, f"is a volume of {form.slices} slices", which, what)
+    return TiffPage(values=values, form=form, number=found[0] + 1, orientation=orientation)
+
+
+def read_form(source: Path | bytes) -> tuple[TiffForm, tuple[int, int], int]:
+    """Read from a TIFF's header how its main page is stored, its height and width, and its turn.
+
+    Raises:
+        InvalidItemError: It cannot be read.
+    """
+    try:
+        with tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
+            page = file.pages[_main_of(file)[0]].aspage()
+            form, orientation = _form_of(page)
+            return form, (page.imagelength, page.imagewidth), orientation
+    except Exception as error:  # noqa: BLE001 it raises whatever a damaged file makes of it
+        raise _undecoded(source, error, "image") from None
+
+
+def _main_of(opened: tifffile.TiffFile) -> list[int]:
+    """Find the main pages, from 0, as `main_pages` does."""
+    seen = [opened.pages[n].aspage() for n in range(min(len(opened.pages), _MOST_PAGES))]
+    kinds = [int(one.subfiletype) for one in seen]
+    return main_pages([(one.imagelength, one.imagewidth) for one in seen], kinds)
+
+
+def _form_of(page: tifffile.TiffPage) -> tuple[TiffForm, int]:
+    """Read the form of a page, and EXIF's number of how it is turned."""
+    orientation = int(page.tags.valueof("Orientation", 1))
+    form = TiffForm.of_tags({tag.code: tag.value for tag in page.tags})
+    return form, orientation if orientation in range(1, 9) else 1
 
 
 def stack(source: Path | bytes, count: int, what: str = "image") -> InvalidItemError:
@@ -286,15 +314,17 @@ def unread_bands(source: Path | bytes) -> InvalidItemError | None:
     None where neither is unusual.
     """
     try:
-        with tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
-            page = file.pages[0].aspage()
-            form = TiffForm.of_tags({tag.code: tag.value for tag in page.tags})
-    except Exception:  # noqa: BLE001 it raises whatever a damaged file makes of it
+        form, _, _ = read_form(source)
+    except InvalidItemError:
         return None
     if form.samples not in (1, 3, 4):
         which = "one, three (red, green and blue) or four (and alpha) of them; export these alone"
         return to_choose(source, f"has {form.samples} bands", which)
-    if form.is_planar and form.bits != 8:
+    if form.slices > 1:
+        return to_choose(
+            source, f"is a volume of {form.slices} slices", "an export of its slices, a file each"
+        )
+    if form.is_planar and form.bits != _PILLOWS_BITS:
         which = "an export that stores them pixel by pixel"
         return to_choose(source, f"stores its bands of {form.bits} bits one after the other", which)
     return None

@@ -9,8 +9,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from pasam.data.manifest import stored_form
 from pasam.errors import DataError, InvalidItemError
-from pasam.masks.images import load_image, open_image, read_image
+from pasam.masks.images import load_image, open_image, read_header, read_image, turned
 from pasam.masks.mask_files import MaskKind, Reading, read_mask, understand
 from pasam.masks.mask_pixels import decode_mask
 
@@ -516,16 +517,15 @@ def test_numbers_in_a_jpeg_are_refused_because_it_keeps_them_only_about(tmp_path
         assert understand(tmp_path / "m.jpg").kind is MaskKind.SOFT
 
 
-def test_other_forms_are_lossy_where_they_are(tmp_path):
-    path = tmp_path / "m.jp2"
-    Image.fromarray(LABELS).save(path)
-    assert_both(path)
-    for name, options in (("m.jp2", {"irreversible": True}), ("m.avif", {})):
-        picture = Image.fromarray(LABELS * 100)
-        (picture if name == "m.jp2" else picture.convert("RGB")).save(tmp_path / name, **options)
+@pytest.mark.parametrize("name", ["m.jp2", "m.avif"])
+def test_other_forms_that_may_blur_number_nothing_and_hold_one_object(tmp_path, name):
+    for labels in (LABELS, LABELS * 100, FIRST):
+        Image.fromarray(np.repeat(np.uint8(labels)[:, :, None], 3, 2)).save(tmp_path / name)
         assert decode_mask(tmp_path / name).is_lossy
         with pytest.raises(InvalidItemError, match="keep a value only about"):
             understand(tmp_path / name)
+    Image.fromarray(np.repeat(np.uint8(FIRST)[:, :, None] * 255, 3, 2)).save(tmp_path / name)
+    assert np.array_equal(read_mask(tmp_path / name) > 128, FIRST)
 
 
 def test_a_mask_in_cielab_and_one_of_more_bands_say_what_they_are(tmp_path):
@@ -539,3 +539,57 @@ def test_a_mask_in_cielab_and_one_of_more_bands_say_what_they_are(tmp_path):
     with pytest.raises(InvalidItemError, match=r"mask .* has 5 bands. Expected one") as caught:
         understand(tmp_path / "m.tif")
     assert caught.value.kind == "label_map"
+
+
+def test_a_volume_in_one_page_is_not_read_as_its_first_slice(tmp_path):
+    volume = np.stack([LABELS] * 16)
+    options = {"volumetric": True, "tile": (16, 16, 16), "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "m.tif", volume, **options)
+    for read in (understand, read_image, lambda path: read_image(path, formats=("TIFF",))):
+        with pytest.raises(InvalidItemError, match="is a volume of 16 slices. Choose an export"):
+            read(tmp_path / "m.tif")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_band_beyond_colours_is_left_out_and_that_is_said(tmp_path, kind):
+    bands = np.dstack([LABELS * 3, LABELS * 7, LABELS, LABELS * 0 + 9]).astype(kind)
+    tifffile.imwrite(tmp_path / "m.tif", bands, photometric="rgb", extrasamples=["unspecified"])
+    assert_both(tmp_path / "m.tif")
+    said = "its bands beyond red, green and blue are left out"
+    assert said in understand(tmp_path / "m.tif").notes
+
+
+UNDONE = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
+"""Orientation that undoes each."""
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_of_any_form_is_turned_as_it_says(tmp_path, orientation):
+    path, tag = tmp_path / "m.tif", [(274, "H", 1, orientation, True)]
+
+    def assert_turned(values, **options):
+        stored = turned(values, UNDONE[orientation])
+        stored = np.moveaxis(stored, -1, 0) if "planarconfig" in options else stored
+        tifffile.imwrite(path, stored, extratags=tag, **options)
+        assert_both(path)
+        assert load_image(path).pixels.shape == (48, 64, 3)
+        assert read_header(path).size == (48, 64)
+        assert read_header(path).orientation == load_image(path).orientation == orientation
+
+    for kind in (np.uint8, np.int8, np.uint16, np.int32, np.float32, np.uint64):
+        assert_turned(LABELS.astype(kind))
+    assert_turned(LABELS.astype(np.uint16), **WHITE_LOW)
+    assert_turned(LABELS, compression="zlib")
+    assert_turned(DEEP, photometric="rgb")
+    assert_turned(DEEP, photometric="rgb", planarconfig="separate")
+
+
+def test_the_header_of_an_image_that_pillow_does_not_know_is_read_too(tmp_path):
+    for kind, depth in ((np.float64, 64), (np.float16, 16), (np.uint64, 64)):
+        tifffile.imwrite(tmp_path / "a.tif", np.zeros((48, 64), kind))
+        assert stored_form(tmp_path / "a.tif") == {"depth": depth, "orientation": 1}
+    tifffile.imwrite(tmp_path / "a.tif", SPLIT, photometric="rgb", planarconfig="separate")
+    assert read_header(tmp_path / "a.tif").depth == 16
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(9))
+    with pytest.raises(InvalidItemError, match="cannot be decoded"):
+        read_header(tmp_path / "a.tif")
