@@ -150,12 +150,7 @@ class ImageTransform:
             (N, C, H, W)
         """
         size = (self.height, self.width)
-        if self.resize == "squash":
-            return F.interpolate(maps, size, mode="bilinear", align_corners=False)
-        h, w = self.inner
-        square = (self.side, self.side)
-        whole = F.interpolate(maps, square, mode="bilinear", align_corners=False)
-        return F.interpolate(whole[..., :h, :w], size, mode="bilinear", align_corners=False)
+        return F.interpolate(self._filled(maps), size, mode="bilinear", align_corners=False)
 
     def masks_at_original_size(self, logits: Tensor) -> Tensor:
         """Bring mask logits back to the original image, where they become masks.
@@ -169,13 +164,17 @@ class ImageTransform:
         Returns:
             (N, C, H, W), bool
         """
-        if self.resize == "longest":
-            h, w = self.inner
-            square = (self.side, self.side)
-            whole = F.interpolate(logits, square, mode="bilinear", align_corners=False)
-            logits = whole[..., :h, :w]
+        logits = self._filled(logits)
         masks = [_foreground(each, self.height, self.width) for each in logits.flatten(0, 1)]
         return torch.stack(masks).reshape(*logits.shape[:2], self.height, self.width)
+
+    def _filled(self, maps: Tensor) -> Tensor:
+        """Take the part of maps over the input, (N, C, m, m), that the image fills."""
+        if self.resize == "squash":
+            return maps
+        h, w = self.inner
+        square = (self.side, self.side)
+        return F.interpolate(maps, square, mode="bilinear", align_corners=False)[..., :h, :w]
 
 
 def _foreground(logits: Tensor, height: int, width: int) -> Tensor:

@@ -174,7 +174,7 @@ def find_model(
         CheckpointError: A file is missing or is no weights.
     """
     if name == SAM:
-        return _sam(SAM, _base(params_file, base))
+        return _base(params_file, base)
     if name in (PACKAGED_NAME, *packaged_names()):
         return _packaged(name.partition("/")[2] or PACKAGED_BEST, base)
     path = Path(name)
@@ -234,10 +234,9 @@ def packaged_model(name: str) -> ModelFiles | None:
     if name not in packaged_models():
         return None
     weights = PACKAGED / f"{name}.safetensors"
-    return ModelFiles(
-        name=f"{name} (packaged)", base=PACKAGED / f"{PACKAGED_BASE}.safetensors",
-        size=PACKAGED_BASE, kind="adapter", weights=weights, variant=read_variant(weights),
-        origin=PACKAGED_NAME,
+    return replace(
+        _packaged_base(), name=f"{name} (packaged)", kind="adapter", weights=weights,
+        variant=read_variant(weights), origin=PACKAGED_NAME,
     )  # fmt: skip
 
 
@@ -247,7 +246,7 @@ def _packaged(name: str, base: Path | None) -> ModelFiles:
             f"the packaged {name} stands on a base of its own, not on {base}. Name another model."
         )
     if name == SAM:
-        return _sam(f"{SAM} (packaged)", _packaged_base())
+        return replace(_packaged_base(), name=f"{SAM} (packaged)")
     found = packaged_model(name)
     if found is None:
         raise CheckpointError(f"the packaged {name} did not come with it. Name another model.")
@@ -262,16 +261,13 @@ def _of_entry(name: str, weights: Path, params_file: Path, base: Path | None) ->
         )
     on = _base(params_file, base)
     variant = read_variant(weights) or load_variant(name, params_file)
-    return ModelFiles(
-        name=name, base=on.checkpoint, size=on.size, encoder_precision=on.precision,
-        kind="adapter", weights=weights, variant=variant, origin=PROJECT,
-    )  # fmt: skip
+    return replace(on, name=name, kind="adapter", weights=weights, variant=variant, origin=PROJECT)
 
 
 def _of_file(path: Path, params_file: Path, base: Path | None) -> ModelFiles:
     found = recognise(path)
     if found.kind == "sam":
-        return _sam(path.stem, _Base(path, found.size or ""))
+        return _sam(path, found.size, name=path.stem)
     if found.kind == "sam_decoder":
         raise CheckpointError(
             f"{path} is SAM's mask decoder alone, which predicts nothing without its encoder. "
@@ -282,45 +278,38 @@ def _of_file(path: Path, params_file: Path, base: Path | None) -> ModelFiles:
     else:
         variant = _variant_of(found.kind.rpartition("_")[0], params_file)
     merged = found.kind.endswith("_merged")
-    on = _Base(path, found.size or "") if merged else _base(params_file, base)
+    on = _sam(path, found.size) if merged else _base(params_file, base)
+    return replace(
+        on, name=path.stem, kind=found.kind, weights=path, variant=variant, origin=str(path)
+    )
+
+
+def _sam(
+    checkpoint: Path, size: str | None, precision: EncoderPrecision = "32-true", *, name: str = SAM
+) -> ModelFiles:
+    """Describe a frozen SAM by itself; one that the params do not name computes in `32-true`."""
+    brought = checkpoint.resolve().parent == PACKAGED.resolve()
     return ModelFiles(
-        name=path.stem, base=on.checkpoint, size=on.size, encoder_precision=on.precision,
-        kind=found.kind, weights=path, variant=variant, origin=str(path),
+        name=name, base=checkpoint, size=size or "", encoder_precision=precision, kind="sam",
+        weights=None, variant=None, origin=PACKAGED_NAME if brought else str(checkpoint),
     )  # fmt: skip
 
 
-def _sam(name: str, on: _Base) -> ModelFiles:
-    brought = on.checkpoint.resolve().parent == PACKAGED.resolve()
-    return ModelFiles(
-        name=name, base=on.checkpoint, size=on.size, encoder_precision=on.precision, kind="sam",
-        weights=None, variant=None, origin=PACKAGED_NAME if brought else str(on.checkpoint),
-    )  # fmt: skip
+def _packaged_base() -> ModelFiles:
+    return _sam(PACKAGED / f"{PACKAGED_BASE}.safetensors", PACKAGED_BASE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Base:
-    """A frozen SAM; one that the params do not name computes in `32-true`."""
-
-    checkpoint: Path
-    size: str
-    precision: EncoderPrecision = "32-true"
-
-
-def _packaged_base() -> _Base:
-    return _Base(PACKAGED / f"{PACKAGED_BASE}.safetensors", PACKAGED_BASE)
-
-
-def _base(params_file: Path, base: Path | None) -> _Base:
+def _base(params_file: Path, base: Path | None) -> ModelFiles:
     """Find the frozen SAM: the one given, or that of the params."""
     if base is not None:
         found = recognise(base)
         if found.kind != "sam":
             raise CheckpointError(f"{base} is {TITLES[found.kind]}; give a whole SAM's checkpoint.")
-        return _Base(base, found.size or "")
+        return _sam(base, found.size)
     if params_file == DEFAULT_PATH and not params_file.is_file():  # not in a project
         return _packaged_base()
     params = load_section(BaseParams, "base", params_file)
-    return _Base(Path(params.checkpoint), params.size, params.encoder_precision)
+    return _sam(Path(params.checkpoint), params.size, params.encoder_precision)
 
 
 def _variant_of(decoder: str, params_file: Path) -> VariantParams:
