@@ -32,7 +32,7 @@ from whole_networks import (
 from pasam.config.params_file import load_section, load_variant
 from pasam.config.schema import PretrainParams, SidePhase, TrainParams, VariantParams
 from pasam.files import temporary_folder
-from pasam.models.base_sam import BaseSam, finish, normalised
+from pasam.models.base_sam import BaseSam, normalised, synchronize
 from pasam.models.build import build_base, build_lite, build_trainable
 from pasam.models.pa_mask_decoder import edge_channel, shrunk
 from pasam.models.segmenter import Prompts
@@ -167,7 +167,7 @@ class _Repeated(Dataset[list[Batch]]):
 
     def __getitem__(self, number: int) -> list[Batch]:
         if number in (WARM, TIMED):
-            finish(self.device)
+            synchronize(self.device)
             self.times.append(time.perf_counter())
         return [copied(each) for each in self.batches]
 

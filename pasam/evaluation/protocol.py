@@ -35,7 +35,7 @@ from pasam.inference.image_transform import ImageTransform
 from pasam.masks.images import foreground
 from pasam.masks.mask_files import read_mask
 from pasam.masks.prompts import tight_box
-from pasam.models.base_sam import BaseSam, Encoded, finish
+from pasam.models.base_sam import BaseSam, Encoded, synchronize
 from pasam.models.segmenter import ImageFeatures, Prediction, Prompts, Segmenter
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
@@ -184,7 +184,7 @@ def _timed(asked: Asked) -> tuple[Prediction, float]:
     """Predict the masks of a batch; return how many seconds that took, too."""
     start = time.perf_counter()
     prediction = predict(asked.entry.segmenter, asked.batch, asked.features)
-    finish(prediction.masks.device)
+    synchronize(prediction.masks.device)
     return prediction, time.perf_counter() - start
 
 

@@ -96,13 +96,13 @@ def choose_device(
     return device
 
 
-def finish(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait until a device has done what it was given: a GPU answers before it has, a CPU never."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def brought(drawn: Tensor, device: torch.device) -> Tensor:
+def to_device(drawn: Tensor, device: torch.device) -> Tensor:
     """Bring what was drawn on the CPU to a device, without waiting until a GPU has taken it."""
     if device.type != "cuda" or drawn.is_cuda:
         return drawn.to(device)

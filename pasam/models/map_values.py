@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pasam.models.base_sam import brought
+from pasam.models.base_sam import to_device
 
 # Point sampling after PointRend: where a mask's loss is evaluated (HQ-SAM, section 4.1).
 
@@ -46,7 +46,7 @@ def draw(masks: int, *, generator: torch.Generator | None, device: torch.device)
     source = device if generator is None else generator.device
     fresh = POINTS - int(IMPORTANCE * POINTS)
     uniform = [
-        brought(torch.rand(masks, count, 2, generator=generator, device=source), device)
+        to_device(torch.rand(masks, count, 2, generator=generator, device=source), device)
         for count in (OVERSAMPLE * POINTS, fresh)
     ]
     return PointDraws(*uniform)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.config.schema import AdapterParams
 from pasam.errors import ShapeError
-from pasam.models.base_sam import brought
+from pasam.models.base_sam import to_device
 from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.mask_decoder import MLP
 from segment_anything.modeling.transformer import Attention
@@ -59,7 +59,7 @@ def gumbel_noise(
     """
     source = device if generator is None else generator.device
     exponential = torch.empty(maps, 2, cells, device=source).exponential_(generator=generator)
-    return brought(-exponential.log(), device)
+    return to_device(-exponential.log(), device)
 
 
 def top_picks(scores: Tensor, count: int) -> Picks:

@@ -74,6 +74,9 @@ router = APIRouter(
     responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
 )
 
+_MASKS: dict[str, Any] = {"tags": ["masks"], "dependencies": [Security(TOKEN)]}
+_SERVICE: dict[str, Any] = {"tags": ["service"], "dependencies": [Security(TOKEN)]}
+
 
 def running_service(request: Request) -> Service:
     """Return the service of the app."""
@@ -104,12 +107,7 @@ class _Embedded:
     milliseconds: float
 
 
-@router.post(
-    "/embed",
-    tags=["masks"],
-    dependencies=[Security(TOKEN)],
-    summary="Embed an image once, to prompt it many times",
-)
+@router.post("/embed", summary="Embed an image once, to prompt it many times", **_MASKS)
 async def embed(
     request: Request, service: Running, image: Annotated[UploadFile, File()], model: Model = None
 ) -> EmbedAnswer:
@@ -125,13 +123,7 @@ async def embed(
     )
 
 
-@router.post(
-    "/predict",
-    tags=["masks"],
-    dependencies=[Security(TOKEN)],
-    summary="Masks of prompts",
-    response_model_exclude_none=True,
-)
+@router.post("/predict", summary="Masks of prompts", response_model_exclude_none=True, **_MASKS)
 async def predict(
     request: Request,
     service: Running,
@@ -247,11 +239,10 @@ def chosen_grid(
 
 @router.post(
     "/everything",
-    tags=["masks"],
-    dependencies=[Security(TOKEN)],
     summary="Masks of all objects",
     response_model=PredictAnswer,
     response_model_exclude_none=True,
+    **_MASKS,
 )
 async def everything(
     request: Request,
@@ -301,12 +292,7 @@ async def everything(
     return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
-@router.post(
-    "/annotations",
-    tags=["masks"],
-    dependencies=[Security(TOKEN)],
-    summary="Masks as another tool's annotations",
-)
+@router.post("/annotations", summary="Masks as another tool's annotations", **_MASKS)
 async def annotated(
     request: Request,
     service: Running,
@@ -331,12 +317,7 @@ async def annotated(
     return AnnotationsAnswer(files=await wait_for(made, watched, request.is_disconnected))
 
 
-@router.post(
-    "/feedback",
-    tags=["masks"],
-    dependencies=[Security(TOKEN)],
-    summary="Send a corrected mask, for review",
-)
+@router.post("/feedback", summary="Send a corrected mask, for review", **_MASKS)
 async def feedback(
     service: Running,
     image: Annotated[UploadFile, File(description="The image.")],
@@ -373,12 +354,7 @@ async def feedback(
     return FeedbackAnswer(id=identity)
 
 
-@router.get(
-    "/models",
-    tags=["service"],
-    dependencies=[Security(TOKEN)],
-    summary="Which versions answer, and how good they are",
-)
+@router.get("/models", summary="Which versions answer, and how good they are", **_SERVICE)
 async def models(service: Running) -> ModelsAnswer:
     """List the models, the default first."""
     settings = service.settings
@@ -402,13 +378,7 @@ async def ready(service: Running) -> ReadyAnswer:
     return ReadyAnswer(status="ready", seconds_since_model_check=waited)
 
 
-@router.get(
-    "/metrics",
-    tags=["service"],
-    dependencies=[Security(TOKEN)],
-    summary="Numbers for Prometheus",
-    response_class=Response,
-)
+@router.get("/metrics", summary="Numbers for Prometheus", response_class=Response, **_SERVICE)
 async def metrics(service: Running) -> Response:
     """Write the counters in Prometheus's text format."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
