@@ -212,7 +212,8 @@ class Standing:
             version, gone = self.versions[number], entry.event == REMOVED
             every = (*version.entries, entry)
             self.versions[number] = replace(version, entries=every, removed=gone or version.removed)
-            self.claims += [] if gone else [entry]
+            if not gone:
+                self.claims.append(entry)
         else:
             self._decide(number, entry)
 

@@ -582,6 +582,7 @@ def passes(
         ).low  # fmt: skip
 
     found = lows(gain_confidence(params, attempt), *averaged(deltas)) > params.minimum_gain
-    for name in deltas if found.any() else ():
-        found = found & (lows(params.confidence, name) > -params.margin)
+    for name in deltas:
+        if found.any():
+            found = found & (lows(params.confidence, name) > -params.margin)
     return np.asarray(found, dtype=np.bool_)

@@ -272,13 +272,14 @@ class Judgement:
             return found
         (entry,) = made
         decision, moved = decision_of(entry.details), bool(entry.details["moved"])
-        message = (
-            "is in staging now; `pasam registry promote staging` takes it on to production"
-            if moved
-            else "was accepted for staging; gate.mode is dry-run"
-            if decision.accepted
-            else "was refused by staging's gate"
-        )
+        if moved:
+            message = (
+                "is in staging now; `pasam registry promote staging` takes it on to production"
+            )
+        elif decision.accepted:
+            message = "was accepted for staging; gate.mode is dry-run"
+        else:
+            message = "was refused by staging's gate"
         page = self._page(entry)
         return result_of(self.decisions, number, moved, message, moved, decision, page)
 

@@ -147,10 +147,13 @@ def _runs_of(store: TrackingStore, key: str) -> list[Run]:
     found = store.client.search_runs([store.experiment_id], f"tags.`{Tag.KEY}` = '{key}'")
 
     def order(run: Run) -> tuple[bool, int, str]:
-        done = run.data.tags.get(Tag.RECORDED) == COMPLETE
-        return not done, int(run.info.start_time), str(run.info.run_id)
+        return not _is_complete(run), int(run.info.start_time), str(run.info.run_id)
 
     return sorted(found, key=order)
+
+
+def _is_complete(run: Run) -> bool:
+    return bool(run.data.tags.get(Tag.RECORDED) == COMPLETE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,7 @@ class _Recorder:
             known = [listed] if listed else _runs_of(self.store, stage.digest)
             run = known[0] if known else None
             self._remove_doubles(known)
-            if run is not None and run.data.tags.get(Tag.RECORDED) == COMPLETE:
+            if run is not None and _is_complete(run):
                 self._refresh(run)
             elif (reason := self.snapshot.stale_output(stage)) is not None:
                 missing[stage.name] = reason
@@ -195,7 +198,7 @@ class _Recorder:
         found = self.store.client.search_runs(
             [self.store.experiment_id], f"attributes.run_id IN ({names})", max_results=len(ids)
         )
-        complete = [run for run in found if run.data.tags.get(Tag.RECORDED) == COMPLETE]
+        complete = [run for run in found if _is_complete(run)]
         return {run.data.tags[Tag.KEY]: run for run in complete if Tag.KEY in run.data.tags}
 
     def page(self, run_id: str) -> str | None:
@@ -231,7 +234,7 @@ class _Recorder:
         from mlflow.exceptions import MlflowException
 
         for double in runs[1:]:
-            if double.data.tags.get(Tag.RECORDED) == COMPLETE:
+            if _is_complete(double):
                 with contextlib.suppress(MlflowException):  # it is gone already
                     self.store.client.delete_run(double.info.run_id)
 
@@ -304,7 +307,7 @@ class _Recorder:
         self, parent: Run, runs: Mapping[str, str], missing: Mapping[str, str]
     ) -> None:
         client, run_id = self.store.client, parent.info.run_id
-        if parent.data.tags.get(Tag.RECORDED) == COMPLETE:
+        if _is_complete(parent):
             return
         self._log(run_id, parent.info.start_time, headline(self.snapshot), {})
         table = summary_table(self.snapshot)

@@ -392,8 +392,9 @@ def register(decisions: Decisions, candidate: Candidate, *, run_id: str) -> Vers
                 made.append(_make(decisions, candidate, run_id))
             number, files = made[0].number, dict(made[0].files)
             details |= {"model_id": made[0].model_id, "run_id": run_id}
-            details |= {} if known is None else {"replaces": known.number}
-            for signature in filter(None, [made[0].signature]):
+            if known is not None:
+                details["replaces"] = known.number
+            if (signature := made[0].signature) is not None:
                 names[SIGNATURE] = sha256_of(signature)
                 evidence[names[SIGNATURE]] = signature
         in_use = known is not None and known.number == standing.champion

@@ -420,16 +420,14 @@ def condition_charts(results: Results, chosen: Sequence[str]) -> Charts:
 
 
 def _precision_tables(results: Results, kind: str) -> Iterator[Block]:
-    coco = kind == tables.COCO_STYLE
-    lay_out = tables.single_set_grid if coco else tables.collection_grid
-    for benchmark in tables.benchmarks_of(results.precisions, kind):
-        yield lay_out(results.precisions, benchmark)
+    for benchmark, grid in tables.grids_of(results.precisions, kind).items():
+        yield grid
         yield from (Text(words=words) for words in tables.box_sentences(results, benchmark))
     published = results.published.precisions
     base = results.params.base.size
-    grid = tables.published_precision_grid(published, results.precisions, kind, base=base)
-    if grid is not None:
-        yield grid.fold()
+    known = tables.published_precision_grid(published, results.precisions, kind, base=base)
+    if known is not None:
+        yield known.fold()
 
 
 def ablations(results: Results) -> Iterator[Block]:

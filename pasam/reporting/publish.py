@@ -98,9 +98,12 @@ def _grids(results: Results) -> dict[str, Grid]:
         "recipes": tables.recipes(results),
     }
     cost = tables.cost_grid(results)
-    grids |= {} if cost is None else {"cost": cost}
+    if cost is not None:
+        grids["cost"] = cost
     grids |= tables.precision_grids(results)
-    return grids | ({"table4": tables.ablation_grid(results)} if scored_variants(results) else {})
+    if scored_variants(results):
+        grids["table4"] = tables.ablation_grid(results)
+    return grids
 
 
 def _write_figure(results: Results, path: Path) -> None:

@@ -277,6 +277,12 @@ def collection_grid(precisions: pd.DataFrame, benchmark: str) -> Grid:
     return Grid(caption=caption, head=head, rows=tuple(lines), notes=(NO_INTERVAL, few))
 
 
+def grids_of(precisions: pd.DataFrame, kind: str) -> dict[str, Grid]:
+    """Lay out every benchmark of a kind, by its name."""
+    lay_out = single_set_grid if kind == COCO_STYLE else collection_grid
+    return {name: lay_out(precisions, name) for name in benchmarks_of(precisions, kind)}
+
+
 def published_precision_grid(
     published: pd.DataFrame | None, precisions: pd.DataFrame, kind: str, *, base: str
 ) -> Grid | None:
@@ -367,13 +373,10 @@ def _precision(value: Any) -> str:
 def precision_grids(results: Results) -> dict[str, Grid]:
     """Give Tables 2 and 3 by the name of their file, as far as this run made them."""
     grids = {}
-    for name, kind, lay_out in (
-        ("table2", COCO_STYLE, single_set_grid), ("table3", SEGINW_STYLE, collection_grid),
-    ):  # fmt: skip
-        chosen = benchmarks_of(results.precisions, kind)
-        for number, benchmark in enumerate(chosen, start=1):
-            key = name if len(chosen) == 1 else f"{name}_{number}"
-            grids[key] = lay_out(results.precisions, benchmark)
+    for name, kind in (("table2", COCO_STYLE), ("table3", SEGINW_STYLE)):
+        found = grids_of(results.precisions, kind)
+        for number, grid in enumerate(found.values(), start=1):
+            grids[name if len(found) == 1 else f"{name}_{number}"] = grid
     return grids
 
 

@@ -64,7 +64,8 @@ def team_checks(root: Path, environment: Mapping[str, str] | None = None) -> tup
         address = environment.get(variable, "")
         check, clock = check_server(name, variable, address, path, login, word)
         servers.append(check)
-        clocks += [] if clock is None else [clock]
+        if clock is not None:
+            clocks.append(clock)
     return (
         check_identity(root), *check_git_remote(root), check_driver(root),
         *check_dvc_remote(root), check_cache(root), *servers, check_clock(clocks),

@@ -175,9 +175,9 @@ def origin(version: VersionStanding) -> list[Fact]:
 def evidence(log: DecisionLog, version: VersionStanding) -> list[Fact]:
     """Say where the evidence on a version lies, and whether every byte is as it was logged."""
     facts = []
-    for entry in (version.registered, verdict_behind(version) or version.verdict):
-        for name, digest in ({} if entry is None else entry.evidence).items():
-            assert entry is not None
+    judged = verdict_behind(version) or version.verdict
+    for entry in filter(None, (version.registered, judged)):
+        for name, digest in entry.evidence.items():
             try:
                 log.evidence(digest)
             except RegistryError:
@@ -199,9 +199,8 @@ def barred(standing: Standing) -> list[tuple[VersionStanding, Entry]]:
 
 def account(log: DecisionLog, standing: Standing, number: int) -> dict[str, list[Fact]]:
     """Say all that a log that was read knows of one of its versions, in sections by headings."""
-    version, reign = standing.versions[number], None
-    for each in reigns(log.entries):
-        reign = each if each.version == number else reign
+    version = standing.versions[number]
+    reign = next((each for each in reversed(reigns(log.entries)) if each.version == number), None)
     if number == standing.champion:
         state = why_in_use(log.entries, standing)
     else:
