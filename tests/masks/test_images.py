@@ -27,7 +27,8 @@ from pasam.masks.images import (
     upright_size,
     write_png,
 )
-from pasam.masks.mask_files import Reading, check_fitness, read_mask, understand
+from pasam.masks.mask_areas import flat_areas
+from pasam.masks.mask_files import Reading, _present, check_fitness, read_mask, understand
 
 DOT = np.zeros((6, 7), np.uint8)
 DOT[2:4, 3:5] = 1
@@ -589,3 +590,11 @@ def test_a_mask_of_its_images_sides_the_other_way_round_is_called_turned(shape, 
     assert ("one of the two is turned" in str(e.value)) is turned_hint
     nearly = check_fitness((40, 40), (40, 40), inside=1599, soft=0.5, name="a", image="b")
     assert nearly == ("a covers 99.9% of its image.",)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint32])
+def test_values_and_areas_are_the_same_in_numbers_of_any_length(kind):
+    values = 9 * np.random.default_rng(5).integers(0, 3, (7, 4)).repeat(3, axis=1).astype(kind)
+    assert _present(values[:, ::-1]).tolist() == [0, 9, 18]
+    flat, plain = flat_areas(values), flat_areas(values.astype(np.float32))
+    assert (flat.any(), flat.tolist()) == (True, plain.tolist())
