@@ -1,6 +1,6 @@
 """How fast the parts are that a run at the paper's size spends its time in.
 
-    python benchmarks/speed.py                      # one CPU thread, five rows, some four minutes
+    python benchmarks/speed.py                      # one CPU thread, six rows, some four minutes
     python benchmarks/speed.py --device cuda        # whole networks on a GPU; see on_gpu.py
     python benchmarks/speed.py --toy --rows vit_b band --json FILE
 
@@ -37,14 +37,18 @@ from whole_networks import (
 
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.config.params_file import load_variant
+from pasam.config.schema import Decode
+from pasam.data.package_photographs import package_photographs
 from pasam.evaluation.scores import Truth, score_mask
-from pasam.files import write_json
+from pasam.files import temporary_folder, write_json
 from pasam.inference.image_transform import ImageTransform
+from pasam.masks.images import write_png
 from pasam.masks.overlap import Region, band_width
 from pasam.models.base_sam import Encoded
 from pasam.models.build import build_trainable
 from pasam.models.encoders.fused_attention import fused
 from pasam.models.segmenter import Prompts
+from pasam.training.embeddings import ViewTask, make_view
 from pasam.training.objectives import objective_of
 from segment_anything.modeling.image_encoder import Block
 
@@ -188,12 +192,44 @@ def decoder_and_step(setting: Setting, *, step: bool) -> Line:
     return Line(name=name, **times)
 
 
+def view(setting: Setting) -> Line:
+    """Make views as a training on fresh ones does, from a JPEG of 12 megapixels and its mask.
+
+    They are not the same pixels: what is decoded near the size needed is smoother.
+    """
+    height, width, side, count = (300, 400, 128, 2) if setting.toy else (3000, 4000, 1024, 16)
+    photograph = package_photographs()[0].read()
+    tiles = -(-height // photograph.shape[0]), -(-width // photograph.shape[1]), 1
+    pixels = np.tile(photograph, tiles)[:height, :width]
+    mask = np.zeros((height, width), np.uint8)
+    cv2.ellipse(mask, (width // 2, height // 2), (width // 4, height // 4), 20, 0, 360, 255, -1)
+    with temporary_folder() as made_in:
+        folder = Path(made_in)
+        image = folder / "image.jpg"
+        encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+        image.write_bytes(encoded.tobytes())
+        write_png(folder / "mask.png", mask)
+        masks = (str(folder / "mask.png"),)
+        tasks = [ViewTask(str(image), masks, view=0, seed=(SEED, n)) for n in range(count)]
+
+        def made(decode: Decode) -> None:
+            for task in tasks:
+                make_view(task, side=side, jitter=(0.1, 2.0), decode=decode)
+
+        times = compared(
+            partial(made, "near"), partial(made, "whole"), setting, rounds=7, of=count,
+            source="train.decode: whole",
+        )  # fmt: skip
+    return Line(name=f"a view of {side} px of a JPEG of {height} x {width}, near", **times)
+
+
 PARTS: dict[str, Callable[[Setting], Line]] = {
     "band": band,
     "evaluation": evaluation,
     "encoder": encoder,
     "decoder": partial(decoder_and_step, step=False),
     "step": partial(decoder_and_step, step=True),
+    "view": view,
 }
 """Rows of one CPU thread."""
 NETWORKS: dict[str, Callable[[Setting], Iterator[Line]]] = {
@@ -224,7 +260,7 @@ def chosen_rows(words: list[str] | None) -> argparse.Namespace:
     known = [*PARTS, *NETWORKS]
     parser.add_argument(
         "--rows", nargs="+", choices=known, metavar="ROW",
-        help=f"Some of {', '.join(known)}; by default the first five, on a GPU all others.",
+        help=f"Some of {', '.join(known)}; by default the first six, on a GPU all others.",
     )  # fmt: skip
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--toy", action="store_true", help="Small sizes, few rounds; seconds.")

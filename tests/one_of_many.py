@@ -83,7 +83,7 @@ class Training:
     def __init__(self, trains: str, nodes: int, devices: int, epochs: int) -> None:
         self.params = TrainParams(
             seed=4, batch_size=2, learning_rate=1e-3, accelerator="cpu", devices=devices,
-            nodes=nodes, precision="32-true", workers=0, accumulate=1,
+            nodes=nodes, precision="32-true", workers=0, accumulate=1, decode="whole",
             cross_entropy="image", outline=0.0, compile=False, together=[], deterministic=False,
         )  # fmt: skip
         self.variant: VariantParams = pa_sam(trains=trains, epochs=epochs, lr_step_size=epochs)

@@ -574,5 +574,6 @@ def test_the_rows_of_a_gpu_run_with_the_cpu_in_its_place(pretended_gpu, scripts,
 def test_the_rows_of_one_cpu_thread_run_at_toy_size(scripts, tmp_path, capsys):
     scripts("speed").main(["--toy", "--json", str(tmp_path / "rows.json")])
     found = json.loads((tmp_path / "rows.json").read_text())["lines"]
-    assert [line["row"] for line in found] == ["band", "evaluation", "encoder", "decoder", "step"]
+    rows = ["band", "evaluation", "encoder", "decoder", "step", "view"]
+    assert [line["row"] for line in found] == rows
     assert "| CPU, toy size | ours, ms |" in capsys.readouterr().out

@@ -32,6 +32,8 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 """Fabric's precisions that keep the weights in float32; the references train in `32-true`."""
 EncoderPrecision = Literal["32-true", "tf32", "bf16"]
 Accelerator = Literal["auto", "cpu", "gpu"]
+Decode = Literal["whole", "near"]
+"""Every pixel of a photograph, or of a JPEG as few as what is made of it needs."""
 CrossEntropyMean = Literal["image", "object"]
 Decay = Annotated[float, within(lambda decay: 0 <= decay < 1, "0 or more and less than 1")]
 """Decay of a moving average of weights."""
@@ -238,6 +240,9 @@ class TrainParams(Section):
     chosen by its speed. It takes longer. A CPU does so anyway."""
     workers: Natural
     """Data-loading processes per training process."""
+    decode: Decode
+    """How images are decoded where `embed.views` is 0: `near` takes a JPEG of at least twice the
+    pixels a side that the view needs at a half, a quarter or an eighth. Measuring never does."""
     together: Annotated[
         Listed[str],
         within(lambda names: len(set(names)) == len(names), "each model once"),

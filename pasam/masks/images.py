@@ -137,6 +137,8 @@ class LoadedImage:
     """EXIF's number, 1 for upright, of how the pixels are stored."""
     notes: tuple[str, ...]
     """What a person should know: how it was turned and scaled, which bands it was made of."""
+    reduction: int = 1
+    """How many of the file's pixels, down and across, a pixel stands for: 1, 2, 4 or 8."""
 
 
 def read_image(
@@ -171,6 +173,7 @@ def load_image(
     most_pixels: int | None = None,
     page: int | None = None,
     bands: tuple[int, ...] | None = None,
+    least: int | None = None,
 ) -> LoadedImage:
     """Read an image as `read_image` does, and say what was done to it.
 
@@ -185,12 +188,13 @@ def load_image(
         page: Which page of a stack, from 1; a stack without a choice is refused.
         bands: One band, or three for red, green and blue, from 1; an image of two bands, or of
             more than four, without a choice is refused.
+        least: Pixels of the longer side that do; a JPEG of twice as many, or more, comes smaller.
 
     Raises:
         InvalidItemError: The file is missing, is not an intact image, is too large, or is a stack
             or has bands of which none were chosen.
     """
-    stored = _stored(source, formats, most_pixels, page, bands)
+    stored = _stored(source, formats, most_pixels, page, bands, least)
     left, orientation = stored.left, stored.orientation
     notes = [f"made of its bands {bands}"] if bands else []
     pixels, scaled = eight_bits(stored.values)
@@ -204,8 +208,26 @@ def load_image(
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     return LoadedImage(
-        pixels=np.ascontiguousarray(pixels), orientation=orientation, notes=tuple(notes)
-    )
+        pixels=np.ascontiguousarray(pixels), orientation=orientation, notes=tuple(notes),
+        reduction=stored.reduction,
+    )  # fmt: skip
+
+
+def _reduced(image: Image.Image, least: int | None) -> tuple[int, tuple[slice, slice]]:
+    """Let libjpeg decode a JPEG to a half, a quarter or an eighth of its sides, not below `least`.
+
+    Returns:
+        2, 4 or 8, or 1 for every pixel; and what to keep: the last row or column is left out where
+        most of it sticks out of the image, so that none is further than half of one from its place.
+    """
+    shorter, longer = sorted(image.size)
+    wanted = least if least is not None and image.format in ("JPEG", "MPO") else longer
+    for reduction in (8, 4, 2):
+        if wanted * reduction <= longer and reduction <= shorter:
+            rows, columns = (round(length / reduction) for length in (image.height, image.width))
+            image.draft(None, (image.width // reduction, image.height // reduction))
+            return reduction, (slice(rows), slice(columns))
+    return 1, (slice(None), slice(None))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,6 +242,8 @@ class _FileValues:
     """The same of how they lie now: TIFF files come upright from Pillow."""
     is_negative: bool
     """Whether light has to be taken for dark."""
+    reduction: int = 1
+    """As in `LoadedImage`."""
 
 
 def _stored(
@@ -228,6 +252,7 @@ def _stored(
     most_pixels: int | None,
     page: int | None,
     bands: tuple[int, ...] | None,
+    least: int | None,
 ) -> _FileValues:
     """Decode an image, by Pillow where it keeps what is stored."""
     try:
@@ -241,16 +266,18 @@ def _stored(
             if not bands and (form is None or not form.is_beyond_pillow):
                 is_deep = depth > _BYTE and image.mode in ("RGB", "RGBA")  # Pillow keeps 8 bits
                 is_deep = is_deep and image.format in ("PNG", "TIFF")
+                reduction, part = _reduced(image, least)
                 image.load()
-                values = _deep_rgb(image, source) if is_deep else _channels(image)
+                values = _deep_rgb(image, source) if is_deep else _channels(image)[part]
                 left = _UPRIGHT if is_deep and form is not None else left
             if values is not None:
                 # Pillow turns white and black of 8 bits, and leaves deeper numbers as stored.
                 is_negative = form is not None and form.is_white_low
                 is_negative &= form is not None and (form.bits <= _BYTE) == form.is_array
                 return _FileValues(
-                    values=values, orientation=orientation, left=left, is_negative=is_negative
-                )
+                    values=values, orientation=orientation, left=left, is_negative=is_negative,
+                    reduction=reduction,
+                )  # fmt: skip
     except ChoiceError:
         raise
     except InvalidItemError as error:
@@ -260,8 +287,7 @@ def _stored(
             raise unread_bands(source) or error from None
     # Pillow knows no TIFF of five bands, and none of doubles.
     if formats is not None:
-        expected = "an export of 8 bits"
-        raise unread_bands(source) or to_choose(source, "has deep colours", expected)
+        raise unread_bands(source) or to_choose(source, "has deep colours", "an export of 8 bits")
     values, read = read_bands(source, page, bands)
     return _FileValues(
         values=values, orientation=read.orientation, left=read.orientation,

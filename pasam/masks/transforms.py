@@ -35,6 +35,11 @@ class View:
     """Labels with soft edges, (K, S, S), 0..255; one may have lost all foreground to the crop."""
 
 
+def drawn_length(*, side: int, jitter: tuple[float, float], rng: np.random.Generator) -> int:
+    """Say how long the image's longer side will be of what `augment` draws from an equal `rng`."""
+    return _flip_and_length(side, jitter, rng)[1]
+
+
 def augment(
     image: NDArray[np.uint8],
     masks: NDArray[np.uint8],
@@ -42,6 +47,7 @@ def augment(
     side: int,
     jitter: tuple[float, float],
     rng: np.random.Generator,
+    reduction: int = 1,
 ) -> View:
     """Flip, scale, crop and pad an image and its masks alike, as the reference trains.
 
@@ -50,11 +56,13 @@ def augment(
     random part of at most `side` pixels per axis is cut out and padded right and below.
 
     Args:
-        image: RGB image, (H, W, 3).
+        image: RGB image, (H, W, 3), or of fewer pixels, see `reduction`.
         masks: Its masks, (K, H, W); K may be 0.
         side: Height and width of the view in pixels.
         jitter: Lowest and highest scale (the reference: 0.1 and 2.0).
         rng: Source of the draws; always the same number of them.
+        reduction: How many of the masks' pixels, down and across, a pixel of the image stands for,
+            where it was decoded to fewer than the file has.
 
     Returns:
         The view. Masks without foreground are kept, so that indices still match: filter them.
@@ -62,15 +70,16 @@ def augment(
     Raises:
         ShapeError: The masks are not of the image's size.
     """
-    if masks.ndim != 3 or masks.shape[1:] != image.shape[:2]:
+    lengths = masks.shape[1:]
+    if masks.ndim != 3 or image.shape[:2] != tuple(round(each / reduction) for each in lengths):
+        whole = "" if reduction == 1 else f", times {reduction}"
         raise ShapeError(
-            f"masks must be (K, H, W) with the image's height and width {image.shape[:2]}; got "
-            f"{masks.shape}."
+            f"masks must be (K, H, W) with the image's height and width {image.shape[:2]}{whole}; "
+            f"got {masks.shape}."
         )
-    flip = rng.random() >= 0.5
-    target = round(side * rng.uniform(*jitter))
-    scale = min(target / image.shape[0], target / image.shape[1])
-    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
+    flip, target = _flip_and_length(side, jitter, rng)
+    scale = min(target / lengths[0], target / lengths[1])
+    height, width = (max(1, round(length * scale)) for length in lengths)
     top = int(rng.integers(0, max(0, height - side) + 1))
     left = int(rng.integers(0, max(0, width - side) + 1))
 
@@ -85,6 +94,14 @@ def augment(
     for label, mask in zip(labels, masks, strict=True):
         label[:] = place(mask, 0, truncate=False)
     return View(image=place(image, IMAGE_PADDING, truncate=True), masks=labels)
+
+
+def _flip_and_length(
+    side: int, jitter: tuple[float, float], rng: np.random.Generator
+) -> tuple[bool, int]:
+    """Draw whether an image is flipped, and how long its longer side becomes."""
+    flip = rng.random() >= 0.5
+    return flip, round(side * rng.uniform(*jitter))
 
 
 def squash(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -20,12 +20,12 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pasam.config.schema import BaseParams, EncoderPrecision
+from pasam.config.schema import BaseParams, Decode, EncoderPrecision
 from pasam.errors import CheckpointError, DataError
 from pasam.files import REPEAT, draft_file, read_json, read_table, write_json, write_table
-from pasam.masks.images import foreground, read_image
+from pasam.masks.images import foreground, load_image, read_image
 from pasam.masks.mask_files import read_mask
-from pasam.masks.transforms import View, augment, squash, squash_mask
+from pasam.masks.transforms import View, augment, drawn_length, squash, squash_mask
 from pasam.models.base_sam import BaseSam
 from pasam.models.checkpoint import file_digest
 from pasam.workers import ALONE, ProcessGroup, parallel_map
@@ -276,15 +276,26 @@ def write_empty_store(folder: Path, origin: dict[str, Any]) -> None:
     write_json(folder / "origin.json", origin)
 
 
-def make_view(task: ViewTask, *, side: int, jitter: tuple[float, float]) -> View:
-    """Read an image with its masks and bring them to the encoder's input."""
-    image = read_image(Path(task.image))
+def make_view(
+    task: ViewTask, *, side: int, jitter: tuple[float, float], decode: Decode = "whole"
+) -> View:
+    """Read an image with its masks and bring them to the encoder's input.
+
+    Args:
+        task: What is asked for.
+        side: Input side S.
+        jitter: Range of the large-scale jitter.
+        decode: How an image that is augmented is decoded; every other one is decoded whole.
+    """
     masks = np.stack([read_mask(Path(path)) for path in task.masks])
     if task.seed is None:
         labels = np.stack([squash_mask(mask, side) for mask in masks])
-        return View(image=squash(image, side), masks=labels)
-    rng = np.random.default_rng(list(task.seed))
-    return augment(image, masks, side=side, jitter=jitter, rng=rng)
+        return View(image=squash(read_image(Path(task.image)), side), masks=labels)
+    how: dict[str, Any] = {"side": side, "jitter": jitter}
+    first, again = (np.random.default_rng(list(task.seed)) for _ in range(2))
+    least = drawn_length(**how, rng=first) if decode == "near" else None
+    image = load_image(Path(task.image), least=least)
+    return augment(image.pixels, masks, **how, rng=again, reduction=image.reduction)
 
 
 def open_store(folder: Path) -> Store:

@@ -305,6 +305,7 @@ def _sampling(trainee: Trainee, train: TrainParams, mask_side: int, fabric: Fabr
         rank=fabric.global_rank, world=fabric.world_size, accumulate=train.accumulate,
         prompts_per_mask=variant.prompts_per_mask,
         edges=None if isinstance(variant, HqSamParams) else variant.gradient,
+        decode=train.decode,
     )  # fmt: skip
 
 

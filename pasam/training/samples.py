@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pasam.config.schema import EmbedParams
+from pasam.config.schema import Decode, EmbedParams
 from pasam.errors import DataError
 from pasam.masks.images import foreground
 from pasam.masks.prompts import Mix, collate_prompts, sample_prompt
@@ -94,6 +94,8 @@ class Sampling:
     """How many batches of each process make a step of the optimiser."""
     edges: EdgeMode | None = None
     """Which edges of the views guide the model; None where none do."""
+    decode: Decode = "whole"
+    """How the images of fresh views are decoded."""
 
     def number(self, step: int) -> int:
         """Return the place of this process's batch among all batches of an epoch.
@@ -235,7 +237,8 @@ class FreshBatches(Dataset[Batch]):
         for attempt in range(CROPS):
             seed = (self.sampling.seed, self.epoch, number, attempt)
             task = ViewTask(image=image, masks=(mask,), view=self.epoch, seed=seed)
-            view = make_view(task, side=self.side, jitter=self.jitter)
+            how = self.sampling.decode
+            view = make_view(task, side=self.side, jitter=self.jitter, decode=how)
             if foreground(view.masks[0]).sum() >= SMALLEST_LABEL:
                 return view
         whole = ViewTask(image=image, masks=(mask,), view=self.epoch, seed=None)

@@ -21,7 +21,7 @@ from pasam.masks.prompts import (
     sample_prompt,
     tight_box,
 )
-from pasam.masks.transforms import augment, squash, squash_mask
+from pasam.masks.transforms import augment, drawn_length, squash, squash_mask
 
 SQUARE = np.zeros((64, 64), np.uint8)
 SQUARE[10:31, 20:51] = 255
@@ -340,6 +340,14 @@ def test_equal_generators_give_equal_views():
     )
     np.testing.assert_array_equal(first.image, second.image)
     np.testing.assert_array_equal(first.masks, second.masks)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_longer_side_is_known_before_the_image_is(seed):
+    draw = {"side": 24, "jitter": (0.1, 1.0)}
+    first, again = (np.random.default_rng(seed) for _ in range(2))
+    view = augment(picture(60, 30), np.full((1, 60, 30), 255, np.uint8), **draw, rng=first)
+    assert view.masks[0].any(axis=1).sum() == drawn_length(**draw, rng=again)
 
 
 def test_masks_of_another_size_are_refused():

@@ -6,11 +6,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from PIL import ExifTags, Image
 
 from pasam.config.schema import BaseParams
 from pasam.errors import CheckpointError, DataError
-from pasam.masks.images import read_image, write_png
-from pasam.masks.transforms import squash_mask
+from pasam.masks.images import load_image, read_image, turned, write_png
+from pasam.masks.transforms import squash, squash_mask
 from pasam.models.checkpoint import file_digest
 from pasam.training.embeddings import (
     SMALLEST_LABEL,
@@ -274,3 +275,73 @@ def test_a_gpu_embeds_what_the_cpu_does(manifest, ids, base, store, tmp_path, te
     difference = np.abs(np.float32(found.embedding) - np.float32(store.embedding))
     assert difference.max() < 1e-2 * np.abs(np.float32(store.embedding)).max()
     assert np.array_equal(found.labels, store.labels)
+
+
+def save_jpeg(file, pixels, orientation=1):
+    """Store an image such that viewers show these pixels, turned by its tag."""
+    back = {6: 8, 8: 6}.get(orientation, orientation)  # the others undo themselves
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(turned(pixels, back)).save(file, quality=95, exif=exif)
+    return file
+
+
+def edges_of(profile):
+    """Where what is bright begins and ends, in parts of a pixel."""
+    middle = int((profile * np.arange(len(profile))).sum() / profile.sum())
+    return middle - profile[:middle].sum(), middle + profile[middle:].sum()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(403, 271), (275, 401), (390, 407)])
+def test_a_view_of_a_jpeg_decoded_near_its_size_lies_where_its_edges_are(
+    size, orientation, tmp_path
+):
+    mask, (top, left), (bottom, right) = np.zeros(size, np.uint8), (90, 70), np.subtract(size, 33)
+    mask[top:bottom, left:right] = 255
+    image = save_jpeg(tmp_path / "image.jpg", np.repeat(mask[..., None], 3, axis=2), orientation)
+    write_png(tmp_path / "mask.png", mask)
+    for side, reduction, seed in ((50, 8, 0), (97, 4, 2), (133, 2, 0), (200, 2, 2)):
+        assert load_image(image, least=side).reduction == reduction
+        task = ViewTask(str(image), (str(tmp_path / "mask.png"),), view=0, seed=(seed,))
+        near, whole = (
+            make_view(task, side=side, jitter=(1.0, 1.0), decode=how) for how in ("near", "whole")
+        )
+        np.testing.assert_array_equal(near.masks, whole.masks)
+        height, width = (round(length * side / max(size)) for length in size)
+        shown = near.image[:height, :width, 1] / 255  # the rest is padding
+        ends = left, right
+        if np.random.default_rng([seed]).random() >= 0.5:  # flipped
+            ends = size[1] - right, size[1] - left
+        found = *edges_of(shown[:, width // 2]), *edges_of(shown[height // 2])
+        rows, columns = (np.array(pair) for pair in ((top, bottom), ends))
+        wanted = *(rows * height / size[0]), *(columns * width / size[1])
+        assert np.abs(np.subtract(found, wanted)).max() <= 0.5
+
+
+def test_what_is_not_augmented_is_decoded_whole(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (91, 203, 3)).astype(np.uint8)
+    mask = np.full((91, 203), 255, np.uint8)
+    mask[:40] = 0
+    write_png(tmp_path / "mask.png", mask)
+    image = save_jpeg(tmp_path / "image.jpg", pixels)
+    task = ViewTask(str(image), (str(tmp_path / "mask.png"),), view=0, seed=None)
+    view = make_view(task, side=24, jitter=(1.0, 1.0), decode="near")
+    np.testing.assert_array_equal(view.image, squash(read_image(image), 24))
+
+
+def test_a_jpeg_is_decoded_to_no_fewer_pixels_than_are_needed_and_other_formats_whole(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (91, 203, 3)).astype(np.uint8)
+    jpeg, png = save_jpeg(tmp_path / "image.jpg", pixels), tmp_path / "image.png"
+    write_png(png, pixels)
+    for least, reduction, size in (
+        (25, 8, (11, 25)), (26, 4, (23, 51)), (50, 4, (23, 51)), (51, 2, (46, 102)),
+        (101, 2, (46, 102)), (102, 1, (91, 203)), (None, 1, (91, 203)),
+    ):  # fmt: skip
+        found = load_image(jpeg, least=least)
+        assert (found.reduction, found.pixels.shape) == (reduction, (*size, 3))
+        assert max(size) >= (least or 203)
+        assert load_image(png, least=least).reduction == 1
+    thin = save_jpeg(tmp_path / "thin.jpg", pixels[:3])
+    assert load_image(thin, least=10).pixels.shape == (2, 102, 3)
+    np.testing.assert_array_equal(load_image(jpeg).pixels, read_image(jpeg))

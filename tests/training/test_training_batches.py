@@ -27,8 +27,8 @@ from pasam.masks.transforms import View, squash_mask
 from pasam.models.base_sam import PIXEL_MEAN
 from pasam.models.build import build_trainable
 from pasam.training import samples
-from pasam.training.embeddings import SMALLEST_LABEL
-from pasam.training.fit import flushed_denormals, reproducible
+from pasam.training.embeddings import SMALLEST_LABEL, make_view
+from pasam.training.fit import _sampling, flushed_denormals, reproducible
 from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewMix
 from pasam.training.objectives import TrainingStep
 from pasam.training.samples import (
@@ -197,7 +197,8 @@ def test_a_crops_seed_is_its_epoch_its_mask_and_its_trial_and_the_whole_image_co
     image, mask = train.iloc[4][["image", "mask"]]
     assert [task.seed for task, _ in tasks] == [*((5, 2, 4, trial) for trial in range(10)), None]
     assert {(task.image, task.masks) for task, _ in tasks} == {(image, (mask,))}
-    assert all(how == {"side": 64, "jitter": (0.5, 2.0)} for _, how in tasks)
+    asked = {"side": 64, "jitter": (0.5, 2.0)}
+    assert [how for _, how in tasks] == [*[{**asked, "decode": "whole"}] * 10, asked]
     empty.masks[0, :4, :4] = 129  # as many pixels as a label needs
     tasks.clear()
     batches._view(4)
@@ -536,3 +537,22 @@ def test_objects_are_of_one_size_within_an_octave_of_their_extent():
     ((groups, fractions),) = ObjectSampler([picture("s", *squares)], generated_fraction=0.5).sizes
     assert [group.tolist() for group in groups] == [[[0, 0], [0, 1]], [[0, 2]]]
     assert fractions[0] / fractions[1] == pytest.approx(2**0.5)
+
+
+@pytest.mark.parametrize("decode", ["whole", "near"])
+def test_fresh_views_are_decoded_as_the_training_says(decode, tmp_path, monkeypatch):
+    fixed = {"batch_size": 3, "seed": 5, "accumulate": 1, "decode": decode}
+    trainee = SimpleNamespace(variant=hq_sam())
+    fabric = SimpleNamespace(global_rank=0, world_size=1)
+    seen, mask = [], np.zeros((40, 30), np.uint8)
+    mask[5:30, 4:20] = 255
+
+    def noted(task, *, decode, **how):
+        seen.append(decode)
+        return make_view(task, **how)
+
+    monkeypatch.setattr(samples, "make_view", noted)
+    batches = crops(tmp_path, mask, jitter=(1.0, 1.0))
+    batches.sampling = _sampling(trainee, SimpleNamespace(**fixed), 32, fabric)
+    batches[0]
+    assert seen == [decode] * 3

@@ -23,7 +23,7 @@ from pasam.training.samples import CachedBatches, Sampling
 PARAMS = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-3, accelerator="cpu", devices=1, nodes=1,
     precision="32-true", workers=0, accumulate=1, cross_entropy="image", outline=0.0,
-    compile=False, together=[], deterministic=False,
+    compile=False, together=[], deterministic=False, decode="whole",
 )  # fmt: skip
 HQ = hq_sam(epochs=3, lr_step_size=2)
 PA = pa_sam(epochs=3, lr_step_size=2, mining_points=2, mining_from_epoch=1)

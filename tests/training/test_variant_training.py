@@ -27,7 +27,7 @@ from pasam.workers import ProcessGroup
 TRAIN = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-2, accelerator="cpu", devices=1, nodes=1,
     precision="32-true", workers=0, accumulate=1, cross_entropy="image", outline=0.0,
-    compile=False, together=[], deterministic=False,
+    compile=False, together=[], deterministic=False, decode="whole",
 )  # fmt: skip
 EMBED = EmbedParams(views=1, jitter=(0.9, 1.0), seed=3, batch_size=4, accelerator="cpu", devices=1)
 NOTHING = {
