@@ -188,7 +188,7 @@ def load_image(
         page: Which page of a stack, from 1; a stack without a choice is refused.
         bands: One band, or three for red, green and blue, from 1; an image of two bands, or of
             more than four, without a choice is refused.
-        least: Pixels of the longer side that suffice: a JPEG of twice as many or more comes smaller.
+        least: Pixels of the longer side that suffice: a JPEG of twice as many comes smaller.
 
     Raises:
         InvalidItemError: The file is missing, is not an intact image, is too large, or is a stack
