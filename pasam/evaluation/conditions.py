@@ -269,15 +269,8 @@ def first_points(
 def point_prompts(points: Sequence[NDArray[np.float32]]) -> list[Prompts]:
     """Stack equally many foreground points of each object, x, y in input pixels, (k, 2) each."""
     stacked = torch.from_numpy(np.stack(points))
-    return [
-        Prompts(
-            indices=torch.arange(len(points)),
-            boxes=None,
-            points=stacked,
-            point_labels=torch.ones(stacked.shape[:2]),
-            masks=None,
-        )
-    ]
+    labels = torch.ones(stacked.shape[:2])
+    return [Prompts(torch.arange(len(points)), points=stacked, point_labels=labels)]
 
 
 def _rng(name: str, seed: int, stream: int) -> np.random.Generator:

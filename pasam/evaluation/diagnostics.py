@@ -202,12 +202,11 @@ def judge_maps(maps: dict[str, Tensor], label: NDArray[np.uint8], grid: int) -> 
     if "positive" in maps:
         signs = [_places(maps[sign], grid) for sign in ("positive", "negative")]
         found["point_spread"] = _spread(signs)
-        inside = [truth[tuple((places * len(label)).astype(int).T)] for places in signs]
-        right = np.concatenate([inside[0], ~inside[1]])
+        wanted, unwanted = ((places * len(label)).astype(int) for places in signs)
+        right = np.concatenate([truth[tuple(wanted.T)], ~truth[tuple(unwanted.T)]])
         found["points_right"] = float(right.mean())
-        pixels = (np.concatenate(signs) * len(label)).astype(int)
         # Where the refined mask takes the coarse one's place, and is trained.
-        band = unsure[tuple(pixels.T)] >= UNSURE
+        band = unsure[tuple(np.concatenate([wanted, unwanted]).T)] >= UNSURE
         found["points_in_band"] = float(band.mean())
         for name, chosen in (("in_band", band), ("outside", ~band)):
             found[f"points_right_{name}"] = float(right[chosen].mean()) if chosen.any() else None

@@ -32,6 +32,13 @@ SAM_SIDE = 1024
 _AT_ONCE = 64_000_000
 """Pixels of masks, at the image's size, that are handled at once; SAM takes all masks at once,
 which large images forbid."""
+_LEAST = {
+    "points_per_side": 1,
+    "points_per_batch": 1,
+    "crop_n_points_downscale_factor": 1,
+    "crop_n_layers": 0,
+    "min_mask_region_area": 0,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,11 +74,10 @@ class AutomaticMaskOptions:
         )  # fmt: skip
 
     def __post_init__(self) -> None:
-        counts = ("points_per_side", "points_per_batch", "crop_n_points_downscale_factor")
-        for name in (*counts, "crop_n_layers", "min_mask_region_area"):
-            least = 1 if name in counts else 0
-            if getattr(self, name) < least:
-                raise PromptError(f"{name} is {getattr(self, name)}, expected {least} or more.")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value < least:
+                raise PromptError(f"{name} is {value}, expected {least} or more.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +184,7 @@ def _proposals(
     there = there.to(proposer.device)
     indices = torch.arange(len(points), device=proposer.device)
     labels = torch.ones(len(points), 1, dtype=torch.int, device=proposer.device)
-    prompts = Prompts(indices, None, there[:, None], labels, None)
+    prompts = Prompts(indices, points=there[:, None], point_labels=labels)
     decoded = proposer.decode([crop.image] * len(points), prompts, True, with_sam=False)
     scores = decoded.scores.flatten()
     # As in SAM, a threshold of 0 or less lets all pass.
@@ -205,7 +211,7 @@ def _refined(
     for first in range(0, len(boxes), options.points_per_batch):
         part = boxes[first : first + options.points_per_batch]
         indices = torch.arange(len(part), device=model.device)
-        prompts = Prompts(indices, boxes=part, points=None, point_labels=None, masks=None)
+        prompts = Prompts(indices, boxes=part)
         decoded = model.decode([crop.image] * len(part), prompts, False, with_sam=False)
         logits.append(decoded.masks[:, 0])
     data = _measured(torch.cat(logits), crop, options)

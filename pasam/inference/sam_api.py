@@ -154,11 +154,10 @@ sam_model_registry: Mapping[str, Callable[..., SamModel]] = _ModelRegistry()
 
 
 def _open(name: str, checkpoint: str | Path | None = None) -> SamModel:
-    if checkpoint is not None:
-        return SamModel(open_model(find_model(str(checkpoint)), resize="longest"))
-    chosen = DEFAULT if name == "default" else name
-    if chosen in SIZES:
+    if checkpoint is None and name in SIZES:
         raise CheckpointError(
             f"sam_model_registry[{name!r}] needs the file of its weights: (checkpoint='...')."
         )
-    return SamModel(open_model(find_model(chosen), resize="longest"))
+    known = DEFAULT if name == "default" else name
+    files = find_model(known if checkpoint is None else str(checkpoint))
+    return SamModel(open_model(files, resize="longest"))

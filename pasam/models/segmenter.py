@@ -30,13 +30,13 @@ class Prompts:
 
     indices: Tensor
     """Their places among all N prompts, int64 (n,)."""
-    boxes: Tensor | None
+    boxes: Tensor | None = None
     """Corners in input pixels, (n, 4)."""
-    points: Tensor | None
+    points: Tensor | None = None
     """x, y in input pixels, (n, k, 2)."""
-    point_labels: Tensor | None
+    point_labels: Tensor | None = None
     """1 foreground, 0 background, (n, k)."""
-    masks: Tensor | None
+    masks: Tensor | None = None
     """Mask prompts, (n, 1, m, m)."""
 
 

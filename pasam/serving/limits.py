@@ -52,6 +52,6 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if getattr(self, field.name) < 1:
-                value = getattr(self, field.name)
+            value = getattr(self, field.name)
+            if value < 1:
                 raise ParamsError(f"the limit {field.name} is {value}, expected 1 or more.")
