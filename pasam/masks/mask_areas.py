@@ -194,20 +194,89 @@ def share_alike(pixels: NDArray[Any]) -> float:
     return min(shares)
 
 
+def scattered_values(
+    pixels: NDArray[Any],
+    numbers: NDArray[Any],
+    counts: NDArray[Any],
+    flat: NDArray[np.bool_],
+    kept: NDArray[np.bool_],
+) -> int:
+    """Count the values that lie scattered, pixel by pixel, as noise does and no object.
+
+    Those are values that fill no area. Either they are many, and most of their pixels lie among
+    pixels of others of them; or each of them is in many places, of a pixel or two.
+
+    Args:
+        pixels: Numbers, (H, W), or colours, (H, W, 3).
+        numbers: The place of each pixel's value among all values, (H, W).
+        counts: Pixels of each value.
+        flat: Where areas are, (H, W), as `flat_areas` finds them.
+        kept: Which pixels count; not those that were blended, (H, W).
+
+    Returns:
+        How many there are; 0 where it is a single one, which may be a kind of specks, unless
+        something was blended, and it is next to the number of an area while those are far apart.
+    """
+    inside = np.bincount(numbers[flat], minlength=len(counts)) > counts / 10
+    rest = ~inside[numbers] & kept
+    if not rest.any():
+        return 0
+    padded = np.pad(np.where(rest, numbers, -1).astype(np.int32), 1, constant_values=-1)
+    here = padded[1:-1, 1:-1]
+    goes_on, others = np.zeros(rest.shape, np.bool_), np.zeros(rest.shape, np.uint8)
+    for place in range(9):
+        down, across = divmod(place, 3)
+        beside = padded[down : down + rest.shape[0], across : across + rest.shape[1]]
+        goes_on |= (beside == here) if place < 4 else False  # above, or before
+        others += (beside >= 0) & (beside != here)
+    of_value = np.bincount(numbers[rest], minlength=len(counts))
+    places = np.bincount(numbers[rest & ~goes_on], minlength=len(counts))
+    count, total = int(np.count_nonzero(of_value)), np.count_nonzero(rest)
+    is_crowd = 2 * np.count_nonzero(rest & (others >= _AMONG)) > total
+    if count > _MANY and is_crowd and total <= _DUST * places.sum():
+        return count
+    is_dust = (places >= _PLACES) & (of_value <= _DUST * places)
+    dust = int(np.count_nonzero(is_dust))
+    if dust < 2 and pixels.ndim == 2 and not kept.all():
+        levels = np.zeros(len(counts))
+        levels[numbers.ravel()] = pixels.ravel()
+        apart = np.diff(levels[inside]).min(initial=np.inf)
+        gaps = np.abs(levels[of_value > 0][:, None] - levels[inside][None]).min(axis=1)
+        return int(np.count_nonzero(_NEXT * gaps <= apart)) if apart < np.inf else 0
+    return dust if dust > 1 else 0
+
+
+_NEXT = 16  # times nearer to an area's number than another area's
+_MANY = 16  # values
+_AMONG = 3  # neighbours, of eight
+_PLACES = 8
+_DUST = 2  # pixels of a place, on average
+
+
 def are_plateaus(values: NDArray[Any], greys: NDArray[np.bool_]) -> bool:
     """Tell areas of a grey that a lossy form has blurred from edges that are grey.
 
-    Numbers leave areas of one value, as such a form keeps the middle of them; the border of a
-    trimap is wider than an edge, and its greys are nearly one.
+    Such a form keeps the middle of areas as one value.
 
     Args:
-        values: The mask, (H, W).
+        values: The mask, (H, W), 0..255.
+        greys: Which of its pixels are neither black nor white, (H, W).
+    """
+    is_flat = greys.any() and float(flat_areas(values)[greys].mean()) > _PLATEAU
+    return bool(is_flat) or are_one_grey(values, greys)
+
+
+def are_one_grey(values: NDArray[Any], greys: NDArray[np.bool_]) -> bool:
+    """Tell the border of a trimap, however blurred, from edges.
+
+    It is wider than an edge, and most greys are nearly one, far from both black and white.
+
+    Args:
+        values: The mask, (H, W), 0..255.
         greys: Which of its pixels are neither black nor white, (H, W).
     """
     if not greys.any():
         return False
-    if float(flat_areas(values)[greys].mean()) > _PLATEAU:
-        return True
     counts = np.bincount(values[greys])
     near = np.convolve(counts, np.ones(2 * _ABOUT + 1, counts.dtype), "same")
     middle = np.arange(len(near))[_MIDDLE]  # beside black and white JPEG makes greys of any edge
@@ -230,7 +299,7 @@ def border_between(
     """Find which of three areas is a border between the two others, as a trimap has one.
 
     The others touch nowhere, or hardly; and it is about as wide everywhere, and thin beside them:
-    at most a third as wide as they are from edge to middle, or half where that is a few pixels.
+    at most two fifths as wide as they are from edge to middle, or half where that is a few pixels.
     Wider ones are objects, as the body of a cell round its nucleus.
 
     Args:
@@ -249,13 +318,14 @@ def border_between(
             continue
         (low, middle, high), depth = found
         is_even, is_seen = high <= 2 * low + 2, least_width <= middle + 0.5
-        most = max(depth / 3, min(_FEW_PIXELS, depth / 2))
-        if is_seen and (is_any or (is_even and middle <= most)):
+        most = max(_THIN * depth, min(_FEW_PIXELS, depth / 2))
+        if is_seen and (is_any or (is_even and low <= most)):
             return border
     return None
 
 
-_FEW_PIXELS = 5
+_FEW_PIXELS = 6
+_THIN = 0.4  # of the way from edge to middle
 
 
 def _widths(

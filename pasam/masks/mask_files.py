@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pasam.errors import InvalidItemError
 from pasam.masks.images import FOREGROUND, IMAGE_SUFFIXES, foreground
 from pasam.masks.mask_areas import (
+    are_one_grey,
     are_plateaus,
     are_small_cells,
     border_between,
@@ -28,6 +29,7 @@ from pasam.masks.mask_areas import (
     in_patches,
     is_cut_out,
     is_soft,
+    scattered_values,
     share_alike,
     unblended,
 )
@@ -50,11 +52,13 @@ _BLURRED = (
     "JPEG, lossy WebP and the like keep a value only about, so that neighbouring numbers run into "
     "each other and no reader can tell them apart"
 )
-_ONE_SAID = "--masks-are binary takes what is above 128"
 _HALVES = {1: {0, 127, 128, 255}, 257: {0, 127 * 257, 32767, 32768, 128 * 257, 65535}}
 """What trimaps of 8 and of 16 bits hold: background, border (one or the other half), object."""
 _TRIMAPS = [{1, 2, 3}, *({0, one, max(of)} for of in _HALVES.values() for one in of - {0, max(of)})]
 _BYTE = 8  # bits
+_WHITE = 255
+_MAIN = 0.005  # fraction of the pixels that a value of a trimap has at least
+_NEARLY = 32  # fraction of the highest number by which another one is nearly the same
 _BESIDE_VOC = 0x1F1F3F
 """Bits that no colour of Pascal VOC's palette has, red, green and blue one behind the other."""
 
@@ -157,7 +161,7 @@ def understand(path: Path, reading: Reading = Reading.AUTO) -> MaskFile:
     """
     decoded = decode_mask(path)
     if decoded.is_lossy and reading in (Reading.INDEX, Reading.TRIMAP):
-        raise doubt(path, f"is in a format that blurs numbers ({_BLURRED})", said=_ONE_SAID)
+        raise _blurred(path, "is in a format that blurs numbers")
     if reading is Reading.TRIMAP:
         return _trimap(path, _as_numbers(decoded.values), decoded.notes)
     if decoded.values.ndim == 2:
@@ -167,7 +171,7 @@ def understand(path: Path, reading: Reading = Reading.AUTO) -> MaskFile:
         return _one_object(path, MaskKind.SOFT, mask, decoded.notes, is_plain=False)
     if decoded.is_lossy:
         found = "is a photograph, or numbers its objects by colour in a format that blurs them"
-        raise doubt(path, f"{found} ({_BLURRED})", said=_ONE_SAID)
+        raise _blurred(path, found)
     return _index(path, decoded.values, reading, decoded.notes)
 
 
@@ -255,20 +259,25 @@ def _grey_kind(path: Path, values: NDArray[Any], is_lossy: bool) -> MaskKind:
     if not (is_lossy or (is_graded and is_soft(values, top))):
         return MaskKind.INDEX
     if top <= FOREGROUND:
-        said = "numbers its objects, or is faint, in a format that blurs the numbers"
-        raise doubt(path, f"{said} ({_BLURRED})", said=_ONE_SAID)
+        raise _blurred(path, "numbers its objects, or is faint, in a format that blurs the numbers")
     greys = (values > top // 16) & (values < top - top // 16)
     if is_lossy and are_plateaus(values, greys):
         said = "holds areas of grey, as of numbers or a trimap, in a format that blurs them"
-        raise doubt(path, f"{said} ({_BLURRED})", said=_ONE_SAID)
-    or_what = f"a photograph, or numbers in a format that blurs them ({_BLURRED})"
-    or_what = or_what if is_lossy else "a photograph"
+        raise _blurred(path, said)
+    if top == _WHITE and are_one_grey(values, greys):
+        raise doubt(path, "is mostly of one grey between black and white: a trimap, or a number")
     if grey_fraction(values, top) > MOST_SOFT:
-        raise doubt(path, f"is mostly neither black nor white: {or_what}", kind="grey_mask")
+        said = "is mostly neither black nor white: a photograph"
+        if is_lossy:
+            raise _blurred(path, f"{said}, or numbers in a format that blurs them", "grey_mask")
+        raise doubt(path, said, kind="grey_mask")
     on_white = top in (255, 65535) and is_cut_out(top - values, greys, MOST_SOFT)
     if on_white or is_cut_out(values, greys, MOST_SOFT):
         said = f"is mostly shades within what is not {'white' if on_white else 'black'}"
-        raise doubt(path, f"{said}: {or_what}, cut out", kind="grey_mask")
+        if is_lossy:
+            or_what = "a photograph, cut out, or numbers in a format that blurs them"
+            raise _blurred(path, f"{said}: {or_what}", "grey_mask")
+        raise doubt(path, f"{said}: a photograph, cut out", kind="grey_mask")
     return MaskKind.SOFT
 
 
@@ -279,6 +288,15 @@ def _present(values: NDArray[Any]) -> NDArray[Any]:
         return np.flatnonzero(counts)
     is_short = values.dtype.itemsize < 4
     return np.flatnonzero(np.bincount(values.ravel())) if is_short else np.unique(values)
+
+
+def _blurred(path: Path, found: str, kind: str = "label_map") -> InvalidItemError:
+    """Say that a lossy file may number objects, and why nothing makes that exact again."""
+    return InvalidItemError(
+        f"{path} {found}: {_BLURRED}. Export a PNG from where the labels were drawn, not from this "
+        "file. If it is one object, --masks-are binary takes what is above 128.",
+        kind=kind,
+    )
 
 
 def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str, ...]) -> MaskFile:
@@ -299,9 +317,10 @@ def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str,
     areas.pop(0, None)
     void = _void(pixels, areas)
     has_void = void is not None and areas.pop(void, None) is not None
-    if reading is Reading.AUTO and not has_void:
-        border = _border(labels, values, 1, is_any=_ends_in_void(pixels, values))
-        if border is not None:
+    if reading is Reading.AUTO:
+        seen, main = _main_values(pixels, labels, values, counts)
+        border = _border(seen, main, 1, is_any=_ends_in_void(pixels, main))
+        if border is not None and border != void:
             names = [_label(value, digits) for value in (border, *values.tolist())]
             found = f"holds {', '.join(names[1:])}, of which {names[0]} lies as a thin border"
             raise doubt(path, f"{found} between the others: a trimap, or a numbering", trimap=True)
@@ -317,6 +336,24 @@ def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str,
         kind=MaskKind.INDEX, values=labels, objects=objects, has_void=has_void, notes=notes,
         is_plain=False, boxes=boxes,
     )  # fmt: skip
+
+
+def _main_values(
+    pixels: NDArray[Any], labels: NDArray[Any], values: NDArray[Any], counts: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give numbers that are nearly another one, of far more pixels, as that one; and what is left.
+
+    Filters and lossy forms leave some beside three values that a trimap has. Args as in `_index`.
+    """
+    is_main = counts >= _MAIN * labels.size
+    if pixels.ndim == 3 or len(values) == np.count_nonzero(is_main) or not 2 < is_main.sum() < 4:
+        return labels, values
+    main = values[is_main].astype(np.int64)
+    distance = np.abs(values.astype(np.int64)[:, None] - main[None])
+    if int(distance.min(axis=1).max()) > int(main[-1]) // _NEARLY:
+        return labels, values
+    nearest = values[is_main][distance.argmin(axis=1)]
+    return nearest[np.searchsorted(values, labels)], values[is_main]
 
 
 def _void(pixels: NDArray[Any], areas: Mapping[int, int]) -> int | None:
@@ -352,6 +389,7 @@ def _objects_apart(
     if labels.min() != 0:
         kind = "grey_mask" if count > SHADES else "label_map"
         raise doubt(path, "has no pixel of 0, the background", trimap=True, kind=kind)
+    before = labels
     labels, blended, rims = unblended(pixels, labels, numbers, counts, flat)
     if rims:
         found = f"holds {rims} values that only rim others: resized with a filter that blends"
@@ -362,6 +400,9 @@ def _objects_apart(
         most = _ALIKE if pixels.dtype.itemsize == 1 else 0.5
         if is_all_shades or (alike < most and is_cut_out(brightness, ~flat, MOST_SOFT)):
             raise doubt(path, f"{found}, cut out on black", kind="grey_mask")
+    if noise := scattered_values(pixels, numbers, counts, flat, labels == before):
+        said = f"holds {noise} values scattered in a few pixels each: saved as a JPEG before"
+        raise doubt(path, said)
     return labels, blended
 
 

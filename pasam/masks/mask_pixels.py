@@ -27,7 +27,7 @@ from pasam.masks.images import (
     stored_depth,
     turned,
 )
-from pasam.masks.mask_areas import flat_areas
+from pasam.masks.mask_areas import flat_areas, is_soft
 from pasam.masks.tiff_files import TiffForm, pages_of, read_page, stack
 
 SHADES = 64
@@ -40,6 +40,7 @@ VOC_VOID = (224, 224, 192)
 _SAID = "--masks-are binary takes what is above 128, --masks-are index every value as an object"
 _LOSSY_SPREAD = 32  # by which a lossy form may part the three colours of a grey
 _RGBA = 4
+_WHITE = 255
 _ANIMATED = ("AVIF", "GIF", "MPO", "PNG", "WEBP")  # formats whose frames are images of one kind
 _NONE: tuple[str, ...] = ()
 _EXACT = 1 << 53  # up to which fractions are exact numbers
@@ -212,7 +213,7 @@ def _numbers(path: Path, pixels: NDArray[Any]) -> NDArray[Any]:
         elif float(pixels.min()) < 0:
             raise unusable(path, "holds negative values", "numbers from 0")
         elif float(pixels.max()) > 1:
-            raise unusable(path, "holds fractions above 1", "fractions from 0 to 1")
+            pixels = _greys_of_fractions(path, pixels)
     if pixels.dtype.kind == "i":
         if int(pixels.min()) < 0:
             found = f"holds negative values (down to {int(pixels.min())})"
@@ -220,6 +221,15 @@ def _numbers(path: Path, pixels: NDArray[Any]) -> NDArray[Any]:
         sizes = (np.uint16, np.uint32, np.uint64)
         pixels = pixels.astype(next(n for n in sizes if int(pixels.max()) <= np.iinfo(n).max))
     return pixels
+
+
+def _greys_of_fractions(path: Path, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Round greys from 0 to 255 that a filter has left as fractions, (H, W)."""
+    greys: NDArray[np.uint8] = np.rint(np.clip(pixels, 0, _WHITE)).astype(np.uint8)
+    if greys.max() < _WHITE or pixels.max() > _WHITE + 1 or not is_soft(greys, _WHITE):
+        found = f"holds fractions above 1 (up to {float(pixels.max()):g})"
+        raise unusable(path, found, "fractions from 0 to 1, or soft edges from 0 to 255")
+    return greys
 
 
 def _white_low(
@@ -388,12 +398,11 @@ def doubt(
     *,
     trimap: bool = False,
     kind: str = "label_map",
-    said: str = _SAID,
 ) -> InvalidItemError:
     """Say that a mask could mean two things, and how a person says which."""
     more = ", --masks-are trimap one object and its border" if trimap else ""
     return InvalidItemError(
-        f"{path} {found}? Export a PNG of one object, or say what it is: {said}{more}.",
+        f"{path} {found}? Export a PNG of one object, or say what it is: {_SAID}{more}.",
         kind=kind,
     )
 

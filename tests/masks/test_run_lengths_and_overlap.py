@@ -1,5 +1,6 @@
 """Run lengths hold a mask in any form; what the values of a mask look like decides what it is."""
 
+import io
 import json
 
 import cv2
@@ -437,3 +438,72 @@ def test_a_web_of_thin_lines_is_no_photograph_where_they_run_together(tmp_path):
         cv2.line(fine, (x, 110), (x + 15, 150), 255, 2, cv2.LINE_AA)
     web = cv2.resize(fine, (96, 64), interpolation=cv2.INTER_AREA)
     assert understand(saved(tmp_path, web)).kind is MaskKind.SOFT
+
+
+def through_jpeg(array, quality):
+    """What is left of an array in a JPEG, to be saved in an exact form after that."""
+    return np.asarray(Image.open(io.BytesIO(jpeg(array, quality))))
+
+
+def jpeg(array, quality):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def rings(side):
+    """An object, its border and another object, (S, S)."""
+    rows, columns = np.mgrid[:side, :side] * 64 / side
+    distance, other = np.hypot(columns - 24, rows - 26), np.hypot(columns - 52, rows - 50)
+    return distance < 14, (distance >= 14) & (distance < 19), other < 8
+
+
+@pytest.mark.parametrize("quality", [60, 85, 95])
+@pytest.mark.parametrize("side", [64, 256])
+def test_colours_that_were_a_jpeg_before_number_no_hundreds_of_objects(tmp_path, side, quality):
+    first, _, second = rings(side)
+    for colours in (first[..., None] * [255, 0, 0], second[..., None] * [0, 200, 80]):
+        Image.fromarray(through_jpeg(colours.astype(np.uint8), quality)).save(tmp_path / "m.png")
+        with pytest.raises(
+            InvalidItemError, match=r"scattered in a few pixels each|hardly two alike"
+        ):
+            understand(tmp_path / "m.png")
+    numbers = (first * 100 + second * 200).astype(np.uint8)
+    Image.fromarray(through_jpeg(numbers, quality)).save(tmp_path / "m.png")
+    try:
+        found = understand(tmp_path / "m.png")
+    except InvalidItemError:
+        return
+    assert [label for label, _ in found.objects] == ["100", "200"]
+
+
+def test_single_pixels_of_a_kind_of_their_own_and_touching_cells_are_no_noise(tmp_path):
+    labels = np.zeros((64, 64), np.uint8)
+    labels[5:25, 5:25], labels[40:60, 10:30] = 100, 200
+    labels[30:38:2, 30:60:3] = 1
+    Image.fromarray(labels).save(tmp_path / "m.png")
+    assert [label for label, _ in understand(tmp_path / "m.png").objects] == ["1", "100", "200"]
+
+
+@pytest.mark.parametrize("how", [cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA])
+@pytest.mark.parametrize("side", [100, 300])
+def test_a_trimap_is_asked_about_after_it_was_resized_or_a_jpeg(tmp_path, how, side):
+    inside, border, _ = rings(192)
+    trimap = (inside * 255 + border * 128).astype(np.uint8)
+    resized = cv2.resize(trimap, (side, side), interpolation=how)
+    for array in (resized, through_jpeg(trimap, 60), through_jpeg(trimap, 95)):
+        Image.fromarray(array).save(tmp_path / "m.png")
+        with pytest.raises(InvalidItemError, match="a trimap, or a number|scattered in a few"):
+            understand(tmp_path / "m.png")
+
+
+def test_fractions_from_0_to_255_are_greys_where_they_are_an_edge(tmp_path):
+    inside, _, other = rings(64)
+    soft = cv2.GaussianBlur(inside * 255.0, (0, 0), 1.5).astype(np.float32)
+    Image.fromarray(soft).save(tmp_path / "m.tif")
+    assert understand(tmp_path / "m.tif").kind is MaskKind.SOFT
+    assert np.array_equal(read_mask(tmp_path / "m.tif"), np.rint(soft))
+    for wrong in (inside * 1.5 + other * 2.5, soft * 2, soft / 2):
+        Image.fromarray(wrong.astype(np.float32)).save(tmp_path / "m.tif")
+        with pytest.raises(InvalidItemError, match=r"fractions above 1 \(up to .* Expected fract"):
+            understand(tmp_path / "m.tif")
