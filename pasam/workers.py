@@ -240,21 +240,23 @@ def _why(
     has_word: bool,
 ) -> tuple[int, str]:  # fmt: skip
     """Say what has gone wrong first; the others have only lost the one that it happened to."""
-    first = failed[0]
     killed = next((rank for rank in failed if running[rank].returncode < 0), None)
-    if killed is not None:
-        number = -running[killed].returncode
-        return 128 + number, (
-            f"error: process {killed + 1} of {len(running)} was ended by "
-            f"{signal.Signals(number).name}; if nobody has done so, this machine's memory may not "
-            "hold so many: set fewer devices.\n"
-        )
-    if has_word:
+    if killed is None and has_word:
         code, _, line = _word(folder).read_text(encoding="utf-8").partition(" ")
         return int(code), line
+    first = failed[0] if killed is None else killed
     said = _said(folder, first)
     tail = said.read_bytes()[-_SHOWN:].decode(errors="replace") if said.exists() else ""
-    return running[first].returncode, tail
+    if killed is None:
+        return running[first].returncode, tail
+    number = -running[first].returncode
+    line = f"error: process {first + 1} of {len(running)} was ended by "
+    if number == signal.SIGKILL:
+        return 128 + number, (
+            f"{line}SIGKILL; if nobody has done so, this machine's memory may not hold so many: "
+            "set fewer devices.\n"
+        )
+    return 128 + number, f"{tail}{line}{signal.Signals(number).name}.\n"
 
 
 def _free_port() -> int:

@@ -80,6 +80,8 @@ def choose_device(
                 f"process {local_rank + 1} of this machine finds {gpus} GPUs ({key}: {name}); "
                 f"set devices, beside it, to {gpus} or auto, or set {key} to cpu."
             )
+        # What names no GPU, such as pinning memory, would else open the first one in each process.
+        torch.cuda.set_device(local_rank)
         return torch.device("cuda", local_rank)
     if name == "auto":
         apple = "mps" if mps and torch.backends.mps.is_available() else "cpu"

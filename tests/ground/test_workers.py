@@ -455,7 +455,12 @@ def test_each_of_several_processes_knows_its_place_and_the_first_one_speaks(tmp_
     [
         (r"end(2, 'error: bad\n')", 2, "error: bad\n"),
         ("print('what a mess', file=sys.stderr); sys.exit(3)", 3, "what a mess\n"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", 137, "error: process 2 of 3 was ended by SIGKILL"),
+        (
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            137,
+            "error: process 2 of 3 was ended by SIGKILL;",
+        ),
+        ("os.write(2, b'Why: '); os.abort()", 134, "Why: error: process 2 of 3 was ended by SIGAB"),
     ],
 )
 def test_where_one_of_several_processes_fails_the_others_end_and_its_error_is_told_once(

@@ -169,8 +169,11 @@ def test_apples_gpu_is_taken_only_where_it_was_allowed(asked, kind, monkeypatch)
 def test_each_process_of_a_machine_takes_a_gpu_of_its_own_and_one_too_many_is_told(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    own = []
+    monkeypatch.setattr(torch.cuda, "set_device", own.append)
     for name in ("auto", "gpu", "cuda"):
         assert choose_device(name, local_rank=1) == torch.device("cuda", 1)
+        assert own.pop() == 1, "what names no GPU is on this one, too"
         with pytest.raises(ParamsError, match="process 3 of this machine finds 2 GPUs"):
             choose_device(name, local_rank=2)
     assert choose_device("cpu", local_rank=2).type == "cpu"
