@@ -256,18 +256,8 @@ def chosen_prompting(
 ) -> Prompting:
     """Make of what was typed the way to prompt.
 
-    Args:
-        images: The images' files.
-        box: Typed boxes.
-        point: Typed points.
-        everything: Whether all objects are meant.
-        grid: Typed values of everything, None where nothing was.
-        detections: A detector's results.
-        annotations: The set they are of.
-        min_score: Boxes of a lower score are left out.
-        mask: A mask image that is refined.
-        prompt_file: Prompts of each image.
-        zoom: Look at small things from near; None: on a small base.
+    The arguments are the options of the command; `grid` are those of `everything`, by name, None
+    where nothing was typed.
 
     Raises:
         PromptError: No prompt was given, or prompts of more than one kind.

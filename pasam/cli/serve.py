@@ -141,13 +141,7 @@ def offered_models(
 ) -> ModelPool:
     """Load the models that are named, or all that there are.
 
-    Args:
-        names: The names, or None for all.
-        device: Where they live.
-        base: SAM's checkpoint, if not that of the params file.
-        adapters: Folder of the trained adapters.
-        params_file: The params file.
-        versions: Folder for the registry's versions, needed as long as the models are.
+    The folder `versions`, for the registry's, is needed as long as the models are.
 
     Raises:
         PasamError: One cannot be opened.

@@ -147,13 +147,7 @@ def _recorded_prompt(about: Mapping[str, Any], label: NDArray[np.uint8]) -> Imag
 def reload_parity(
     folder: Path, trained: PromptAdapterPredictor, seen: Sequence[TrialImage]
 ) -> bool:
-    """Say whether a stored version predicts, bit for bit, what the trained files do.
-
-    Args:
-        folder: A fetched model folder.
-        trained: The predictor made of the project's own files.
-        seen: Images to try.
-    """
+    """Say whether a fetched version predicts, bit for bit, what the project's own files do."""
     with quiet_pyfunc():  # which speaks of our model's types as soon as its class is made
         from mlflow.pyfunc.model import PythonModelContext
 
@@ -397,9 +391,6 @@ class ChampionWatch:
 def watch_champion(project: Path) -> ChampionWatch | None:
     """Measure the champion on the benchmarks as they are today; None if there is no champion.
 
-    Args:
-        project: The project's root, its data prepared and embedded.
-
     Raises:
         TrackingError: MLflow cannot be reached.
         DataError: The data was never prepared.
@@ -419,13 +410,7 @@ def watch_champion(project: Path) -> ChampionWatch | None:
 
 
 def compare(version: int, before: pd.DataFrame, today: pd.DataFrame) -> ChampionWatch:
-    """Tell new images from known ones, and what the champion scores on each.
-
-    Args:
-        version: The champion's number.
-        before: Its score rows when it was judged.
-        today: Its score rows on today's data.
-    """
+    """Tell new images from known ones, and what the champion scores on each."""
     rows = tuple(
         _watched(str(name), before[before["benchmark"] == name], part)
         for name, part in today.groupby("benchmark", sort=True)

@@ -132,12 +132,7 @@ LARGEST_DIFFERENCE = 0.5
 
 
 def gain_confidence(params: GateParams, attempt: int) -> float:
-    """Level of the two-sided interval of the gain at the n-th judgement on one evaluation set.
-
-    Args:
-        params: The gate.
-        attempt: Which judgement on these images it is, from 1.
-    """
+    """Level of the two-sided interval of the gain at a judgement on the same images, from 1."""
     year = (attempt - 1) // params.attempts
     tail = (1 - params.confidence) / params.attempts / 2**year
     return float(max(params.confidence, 1 - 2 * tail))
@@ -453,15 +448,7 @@ def simulate_tries(
     """Fraction of years in which one of several candidates passes against one champion.
 
     Half of the variance of a difference is the champion's, which all of its judgements share.
-
-    Args:
-        params: The gate.
-        images: Number of images of every benchmark.
-        gain: Points by which every candidate is truly better.
-        tries: Candidates, judged one after the other.
-        std: Standard deviation of the difference per image, in points.
-        years: Simulated years.
-        seed: Seed of the simulation.
+    Every candidate is truly better by `gain` points; all else is as in `simulate`.
     """
     none, part = dict.fromkeys(images, 0.0), std / np.sqrt(2)
     champion = draw_deltas(none, images, std=part, pairs=years, seed=seed)
@@ -515,14 +502,7 @@ def simulate_years(
 
     Whoever is picked for its scores was lucky with the images: there the promoted gain more than
     they do. On images that no judgement has seen they do not. The sealed set is as large as the
-    benchmarks together.
-
-    Args:
-        params: The gate.
-        images: Number of images of every benchmark.
-        std: Standard deviation of the difference per image, in points.
-        years: Simulated years.
-        seed: Seed of the simulation.
+    benchmarks together. The arguments are as in `simulate`.
     """
     none, part = dict.fromkeys(images, 0.0), std / np.sqrt(2)
     generator = np.random.default_rng([seed, 1])  # apart from the draws of the images

@@ -426,11 +426,7 @@ class Judgement:
     ) -> tuple[GateDecision, dict[str, bytes]]:
         """Gather the evidence and judge; what was measured otherwise is measured again first.
 
-        Args:
-            standing: What was decided.
-            gate: The settings.
-            facts: What holds of the version besides its scores.
-            alone: Compare with no champion, as staging's gate does.
+        Where it stands `alone`, as before staging's gate, it is compared with no champion.
         """
         seen = trial_images(self.snapshot, count=TRIALS)
         number = self.version.number

@@ -50,12 +50,7 @@ def plan_reproduction(project: Path, version: Version, *, folder: str = "") -> R
     """Say how a version is made again, and verify it against the repository.
 
     Verified are: the commit is known here, its `dvc.lock` is the one that the version was
-    registered with, and that lock names the version's weights.
-
-    Args:
-        project: A clone of the project.
-        version: Which.
-        folder: Folder of the new clone.
+    registered with, and that lock names the version's weights. `folder` is for the new clone.
     """
     commit = version.tags.get(Tag.COMMIT, "")
     stage = version.tags.get(Tag.STAGE, "")

@@ -302,11 +302,7 @@ class Snapshot:
 
 
 def take_snapshot(project: Path, *, flow_run: str | None = None) -> Snapshot:
-    """Look at a project.
-
-    Args:
-        project: The project's root.
-        flow_run: The Prefect run that this belongs to, if any.
+    """Look at a project, for a Prefect run if it belongs to one.
 
     Raises:
         DataError: Nothing has run yet, or `dvc.yaml` or `dvc.lock` is damaged.

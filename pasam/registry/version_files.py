@@ -225,9 +225,7 @@ def comparable_rows(scores: pd.DataFrame) -> pd.DataFrame:
 def metadata(candidate: Candidate, base_file: str) -> str:
     """Describe a model in JSON, for its files; equal models give equal bytes.
 
-    Args:
-        candidate: The model.
-        base_file: Sha256 of the base as it is stored.
+    The base as it is stored has the sha256 `base_file`.
     """
     content = {
         "model": candidate.model,
@@ -310,11 +308,7 @@ def save_model(path: Path, candidate: Candidate, *, model_id: str) -> None:
 
     The package's own code travels with it, so that a server needs nothing of the project: what
     answers, without the weights that come with the package and without its commands and pages.
-
-    Args:
-        path: The folder; it must not exist.
-        candidate: The model.
-        model_id: Id of MLflow's logged model.
+    The folder must not exist; `model_id` is that of MLflow's logged model.
     """
     from mlflow.models import Model
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pasam.errors import RegistryError, TransientError
 from pasam.files import temporary_folder, write_bytes
@@ -44,6 +44,8 @@ from pasam.registry.upkeep.stored_files import EVIDENCE, carried_files, damages,
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+T = TypeVar("T")
 
 NAME = "pasam"
 """Name of the registered model; `models:/pasam@champion` is what a server asks for."""
@@ -102,14 +104,7 @@ class Registry:
 
     def model(self) -> RegisteredModel | None:
         """Return what is shown of the model as a whole; None before the first version."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return self.client.get_registered_model(NAME)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
+        return _if_any(lambda: self.client.get_registered_model(NAME))
 
     def versions(self, aliases: Mapping[str, int] | None = None) -> list[Version]:
         """List all versions, the newest first; `aliases` if they were asked for already."""
@@ -127,15 +122,8 @@ class Registry:
 
     def find(self, number: int) -> Version | None:
         """Find a version by number; None if MLflow does not have it."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            found = self.client.get_model_version(NAME, str(number))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
-        return _version(found, dict.fromkeys(found.aliases, number))
+        found = _if_any(lambda: self.client.get_model_version(NAME, str(number)))
+        return None if found is None else _version(found, dict.fromkeys(found.aliases, number))
 
     def version(self, which: int | str) -> Version:
         """Find a version by number or alias.
@@ -208,6 +196,18 @@ def open_registry(project: Path) -> Registry:
     with wrap_mlflow_errors(registry.store.registry_uri):
         registry.ensure()
     return registry
+
+
+def _if_any(ask: Callable[[], T]) -> T | None:
+    """Ask MLflow for something that it may not have."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
 
 
 def _aliases(model: RegisteredModel | None) -> dict[str, int]:

@@ -23,12 +23,7 @@ _CELLS = {"all": "anywhere in the image", "uncertain": "in the uncertain band al
 
 
 def model_card(results: Results, model: str) -> str:
-    """Write the card of one trained model as Markdown.
-
-    Args:
-        results: The run.
-        model: Key of the model; one of `results.params.variants`.
-    """
+    """Write the card of one trained model, of `results.params.variants`, as Markdown."""
     variant = results.params.variants[model]
     return _render(
         results, model, kind="" if bare_head(variant) else variant.decoder, name=label(model),

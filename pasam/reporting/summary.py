@@ -233,12 +233,9 @@ def _adjusted(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
 def held_together(rows: Sequence[Mapping[str, Any]], bootstrap: Bootstrap) -> list[dict[str, Any]]:
     """Correct comparisons that stand beside each other outside a table, as `compare` corrects its.
 
-    Args:
-        rows: As `difference` or `in_points` give them.
-        bootstrap: Settings of the intervals.
-
     Returns:
-        The same rows in their order, with `p_holm` and the verdict that it leaves.
+        The same rows in their order, with `p_holm` and the verdict that it leaves; they are as
+        `difference` or `in_points` give them.
     """
     return rows_where(_adjusted(pd.DataFrame(rows), bootstrap)) if rows else []
 

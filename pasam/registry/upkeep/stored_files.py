@@ -124,9 +124,6 @@ def put_base_in(client: MlflowClient, place: Path) -> None:
 def digests_of(folder: Path) -> dict[str, str]:
     """Digest a version's files: each of those that are loaded, and all others together.
 
-    Args:
-        folder: A fetched folder, or one that is to be stored.
-
     Returns:
         Sha256 by path; that of the others, such as the code for MLflow's own server, by `*`. What
         a version carries of the log is left out, for it grows.
