@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import yaml
@@ -171,6 +171,25 @@ def _written(key: str, value: Any, column: int, source: _TextMapping | None) -> 
 def _in_one_line(value: Any) -> str:
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
     return text.removesuffix(_END).rstrip()
+
+
+def entry_text(text: str, path: Sequence[str]) -> str:
+    """Give an entry as it is written, its indented lines; nothing where there is none."""
+    first, end = _entry_place(text, path)
+    return "\n".join(text.splitlines()[first:end])
+
+
+def with_entry(text: str, path: Sequence[str], entry: str) -> str:
+    """Put an entry, as `entry_text` gives it, in the place of the one that a file has."""
+    (first, end), lines = _entry_place(text, path), text.splitlines()
+    return "\n".join([*lines[:first], *entry.splitlines(), *lines[end:]]) + "\n"
+
+
+def _entry_place(text: str, path: Sequence[str]) -> tuple[int, int]:
+    block: _TextMapping | None = _TextMapping(text)
+    for key in path[:-1]:
+        block = block.inner(key) if block else None
+    return block.place(path[-1]) if block and path[-1] in block.entries else (0, 0)
 
 
 def with_line_ends(text: str, like: bytes) -> str:

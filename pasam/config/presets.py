@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import difflib
 import json
+import textwrap
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pasam.config import requirements, schema
-from pasam.config.params_edit import edited, same, with_line_ends
+from pasam.config.params_edit import edited, entry_text, same, with_entry, with_line_ends
 from pasam.config.params_file import (
     DEFAULT_PATH,
     mapping,
@@ -195,12 +197,14 @@ def use_preset(name: str, *, folder: Path = FOLDER, target: Path = DEFAULT_PATH)
             _leaves(values)
             for values in (compose(former, folder), read_params(target), compose(name, folder))
         )
-        base, mine = _recalled(_memory_in(old), base, mine)
+        memory = _memory_in(old)
+        base, mine = _recalled(memory, base, mine)
         kept = _mine(base, mine, theirs, path=target, name=name)
         if old != (origin := compose_text(former, folder)):
             text = _with_head(old, new) if _head(old) == _head(origin) else old
             new = edited(text, nested(theirs | kept), source=new, former=origin)
-            new = _with_memory(new, _hidden(base, mine, theirs))
+            hidden = _hidden(old, base, mine, theirs)
+            new = _with_memory(_as_written(new, memory, hidden), hidden)
             validate_content(parse_params(new, target), target)
     if new != old:
         write_text(target, with_line_ends(new, target.read_bytes() if old else b""))
@@ -258,39 +262,49 @@ def _mine(base: Leaves, mine: Leaves, theirs: Leaves, *, path: Path, name: str) 
 
 _MEMORY = "# What you changed before, for the next `pasam params use`: "
 """Begins the line of a params file that remembers a person's changes that the preset in use hides:
-it has the same value already, or another list. Of each key the former preset's value and theirs."""
+it has the same value already, or another list."""
 
-_Change = tuple[Any, Any]
-"""A value before a person changed it, and after."""
+_Key = tuple[str, ...]
 
 
-def _memory_in(text: str) -> dict[tuple[str, ...], _Change]:
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a person made of a former preset's value."""
+
+    was: Any
+    value: Any
+    text: str
+    """The entry as they wrote it, where that takes several lines."""
+
+
+def _memory_in(text: str) -> dict[_Key, _Change]:
     """Read what a params file remembers; nothing, if a person has edited that line."""
     line = next((each for each in text.splitlines() if each.startswith(_MEMORY)), _MEMORY + "{}")
     try:
         content = json.loads(line.removeprefix(_MEMORY))
-        return {tuple(key.split(".")): (was, value) for key, (was, value) in content.items()}
+        return {
+            tuple(key.split(".")): _Change(was, value, str(entry))
+            for key, (was, value, entry) in content.items()
+        }
     except (AttributeError, TypeError, ValueError):
         return {}
 
 
-def _with_memory(text: str, hidden: Mapping[tuple[str, ...], _Change]) -> str:
+def _with_memory(text: str, hidden: Mapping[_Key, _Change]) -> str:
     lines = [line for line in text.splitlines() if not line.startswith(_MEMORY)]
-    content = {".".join(key): change for key, change in hidden.items()}
+    content = {".".join(key): (one.was, one.value, one.text) for key, one in hidden.items()}
     lines += [_MEMORY + json.dumps(content, sort_keys=True)] if content else []
     return "\n".join(lines) + "\n"
 
 
-def _recalled(
-    memory: Mapping[tuple[str, ...], _Change], base: Leaves, mine: Leaves
-) -> tuple[Leaves, Leaves]:
+def _recalled(memory: Mapping[_Key, _Change], base: Leaves, mine: Leaves) -> tuple[Leaves, Leaves]:
     """Put remembered changes into the preset that a file was made of, and into the file.
 
     What a person has done since is added to a list, and takes the place of any other value.
     """
     base, mine = dict(base), dict(mine)
-    for key, (was, value) in memory.items():
-        here, now = base.get(key, GONE), mine.get(key, GONE)
+    for key, change in memory.items():
+        was, value, here, now = change.was, change.value, base.get(key, GONE), mine.get(key, GONE)
         if all(map(are_names, (was, value, here, now))):
             value = joined_names(joined_names(was, value, here), now, value)
         elif not same(now, value):
@@ -299,13 +313,28 @@ def _recalled(
     return base, mine
 
 
-def _hidden(base: Leaves, mine: Leaves, theirs: Leaves) -> dict[tuple[str, ...], _Change]:
-    """Find a person's changes that cannot be told any more beside another preset."""
-    changed = {key: base.get(key, GONE) for key in _differing(base, mine) if key != (PRESET,)}
-    return {
-        key: (was, mine[key]) for key, was in changed.items()
-        if was is not GONE and key in mine and key in theirs and not same(was, theirs[key])
-    }  # fmt: skip
+def _hidden(old: str, base: Leaves, mine: Leaves, theirs: Leaves) -> dict[_Key, _Change]:
+    """Find a person's changes of a file that cannot be told any more beside another preset."""
+    found, memory = dict[_Key, _Change](), _memory_in(old)
+    for key in _differing(base, mine):
+        was, value = base.get(key, GONE), mine.get(key, GONE)
+        is_told = GONE in (was, value) or same(was, theirs.get(key, was))
+        if not is_told and key != (PRESET,):
+            text = memory[key].text if key in memory else entry_text(old, key)
+            found[key] = _Change(was, value, text if "\n" in text else "")
+    return found
+
+
+def _as_written(new: str, memory: Mapping[_Key, _Change], hidden: Mapping[_Key, _Change]) -> str:
+    """Write what comes back from behind a preset as the person had written it."""
+    for key, change in memory.items():
+        entry = entry_text(new, key)
+        if change.text and key not in hidden and entry:
+            with suppress(ParamsError):  # somebody may have edited what is remembered
+                texts = (textwrap.dedent(text) for text in (entry, change.text))
+                now, then = (parse_params(text, Path()) for text in texts)
+                new = with_entry(new, key, change.text) if same(now, then) else new
+    return new
 
 
 def _leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Leaves:

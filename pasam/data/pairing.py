@@ -163,7 +163,12 @@ def _read_rows(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[
             "in its first line."
         )
     empty = dict.fromkeys(names, "")
-    return ((line, {**empty, **cells}) for line, cells in rows)
+    return ((line, {**empty, **cells, **_split_in(cells)}) for line, cells in rows)
+
+
+def _split_in(cells: Mapping[str, str]) -> dict[str, str]:
+    """Give the split that a row names, in whatever capitals."""
+    return {"split": cells["split"].lower()} if "split" in cells else {}
 
 
 class _NamedFiles(dict[str, bool]):

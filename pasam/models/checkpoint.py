@@ -258,7 +258,13 @@ def expect_finite(found: Mapping[str, Tensor], source: str) -> None:
     Raises:
         CheckpointError: A tensor holds one.
     """
-    broken = [name for name, tensor in sorted(found.items()) if not torch.isfinite(tensor).all()]
+    try:
+        broken = [name for name in sorted(found) if not torch.isfinite(found[name]).all()]
+    except (NotImplementedError, RuntimeError) as error:  # sparse, quantised or of 8 bits
+        raise CheckpointError(
+            f"{source} holds tensors of a kind that is not read ({str(error)[:80]}). Save the "
+            "weights dense and unquantised."
+        ) from None
     if broken:
         raise CheckpointError(
             f"{source} holds NaN or infinity in {_few(broken)}: its training diverged, or the file "

@@ -235,3 +235,11 @@ def test_weights_are_found_in_the_states_of_training_programs(tmp_path):
     for state in ({"model": {"state_dict": weights}}, {"sam_model": weights, "epoch": 1}):
         torch.save(state, tmp_path / "x.pth")
         assert read_weights(tmp_path / "x.pth").keys() == weights.keys()
+
+
+def test_weights_of_a_kind_that_is_not_read_are_refused_in_a_line(pasam, tmp_path):
+    weights = {"iou_token.weight": torch.zeros(1).to(torch.float8_e4m3fn)}
+    write_weights(tmp_path / "x.safetensors", weights, metadata={})
+    result = pasam("inspect", tmp_path / "x.safetensors")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "holds tensors of a kind that is not read" in result.stderr

@@ -564,7 +564,7 @@ def test_other_forms_are_refused_with_what_to_export(name, content, said, photos
 
 
 def test_a_group_or_series_on_both_sides_of_the_split_is_noted(photos):
-    splits = ["train", "val", "val", "train"]
+    splits = ["train", "VAL", "Val", "train"]
     rows = [
         f"photos/cat{n}.png,masks/cat{n}.png,{split},{n // 2}" for n, split in enumerate(splits)
     ]

@@ -380,6 +380,22 @@ def test_what_a_person_set_survives_any_chain_of_presets_and_back(chain, folder,
     assert params.read_text() == before
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "  benchmarks:   # all of ours\n    - cats   # mine\n    # a note\n    - dis_like",
+        "  benchmarks: [dis_like,  # one\n    cats, photos]   # all",
+    ],
+)
+def test_a_list_over_several_lines_comes_back_as_it_was_written(written, folder, params):
+    edit(params, BENCHMARKS, written)
+    before = params.read_text()
+    for name in ("laptop", "paper", "default"):
+        use_preset(name, folder=folder, target=params)
+        assert "cats" in read_params(params)["evaluate"]["benchmarks"]
+    assert params.read_text() == before
+
+
 def test_a_value_that_a_preset_has_too_is_a_persons_own_when_it_is_left(folder, params):
     edit(params, "  train_images: 128", "  train_images: 24")
     use_preset("smoke", folder=folder, target=params)

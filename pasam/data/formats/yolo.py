@@ -95,8 +95,8 @@ def _corners(line: str) -> list[float] | str:
         return "keypoints"
     if len(numbers) % 2:
         raise DataError(
-            f"it has {len(numbers)} numbers, expected x and y of each corner; is the last one a "
-            "confidence (save_conf)?"
+            f"it has {len(numbers)} numbers, expected x and y of each corner, and no confidence "
+            "(save_conf) behind them"
         )
     far = next((one for one in numbers if not -_OVERHANG <= one <= 1 + _OVERHANG), None)
     if far is not None:  # also NaN
