@@ -38,6 +38,7 @@ _NOT_PLAIN = re.compile(r"[^\w-]+")
 _LONGEST_LABEL = 60
 _IN_PARAMS = "Correct section `instances` of params.yaml, or put it there."
 _CROWD = (1, 1.0, True, "1", "true", "True")
+_NO_CROWD = (None, 0, 0.0, False, "", "0", "false", "False")
 _SHOWN, _LISTED = 5, 20
 _COMPRESSED = re.compile(r"[0-o]{4,}")
 _PLAIN = frozenset((int, float))
@@ -188,7 +189,9 @@ def from_coco(
         key, number = plain_id(annotation.get("image_id")), str(annotation.get("id", f"({place})"))
         if key is None or key not in records:
             faults.add(f"{file}: annotation {number} names no image of the file.")
-        elif annotation.get("iscrowd") in _CROWD and not crowds:
+        elif (crowd := annotation.get("iscrowd")) not in (*_CROWD, *_NO_CROWD):
+            faults.add(f"{file}: annotation {number} has iscrowd {crowd!r:.80}, expected 0 or 1.")
+        elif crowd in _CROWD and not crowds:
             left_out += 1
         elif annotation.get("ignore") in _CROWD and not crowds:
             ignored += 1

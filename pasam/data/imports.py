@@ -172,6 +172,8 @@ def _form(content: Any) -> str:
         first = next(iter(content["annotations"]), None)
         if isinstance(first, dict) and "segments_info" in first:
             return _PANOPTIC
+        if isinstance(content.get("data"), dict):  # one task of many
+            return "label studio"
         return "sa-1b" if isinstance(content.get("image"), dict) else "coco"
     if "shapes" in content:
         return "labelme"
@@ -196,7 +198,9 @@ def _of_folder(
             content = read_json(file, advice=_ADVICE)
             kind = _form(content)
             if kind not in ("labelme", "sa-1b"):
-                faults.add(f"{file} is neither labelme's nor SA-1B's, as files of one image are.")
+                what = "" if kind in (*_READERS, "coco") else kind
+                what = what or "neither labelme's nor SA-1B's, as files of one image are"
+                faults.add(f"{file} is {what}.")
                 continue
             found += [_of_file(one, file) for one in _READERS[kind](content, left_out)]
             kinds.add(kind)
@@ -227,6 +231,8 @@ def _of_file(one: AnnotatedFile, file: Path) -> AnnotatedFile:
 
 
 def _labelme(content: Mapping[str, Any], left_out: list[str]) -> Iterator[AnnotatedFile]:
+    if not isinstance(content.get("imagePath"), str):
+        raise ValueError("no imagePath, which names its image")
     sides = (content.get("imageHeight"), content.get("imageWidth"))
     size = (int(sides[0]), int(sides[1])) if sides[0] and sides[1] else None
     objects: dict[tuple[str, Any], list[Any]] = {}
@@ -327,8 +333,8 @@ def _via_shape(shape: Mapping[str, Any]) -> list[list[float]] | None:
     return None
 
 
-def _label_studio(content: Sequence[Any], left_out: list[str]) -> Iterator[AnnotatedFile]:
-    for task in content:
+def _label_studio(content: Any, left_out: list[str]) -> Iterator[AnnotatedFile]:
+    for task in [content] if isinstance(content, Mapping) else content:
         given = task.get("annotations") or task.get("completions") or []
         valid = [one for one in given if not one.get("was_cancelled")]
         full = [one for one in valid if one.get("result")]  # an empty one hides nobody's work

@@ -500,6 +500,12 @@ def test_an_image_that_is_not_found_is_told_with_what_is_there(photos):
         assert hint in fault
 
 
+def test_a_mark_of_crowds_is_yes_or_no(photos):
+    for mark, count in (("false", 1), (None, 1), ("1", 0), (True, 0)):
+        assert len(read("a.json", coco([CORNERS], iscrowd=mark)).candidates) == count
+    assert "annotation 1 has iscrowd 2, " in read("a.json", coco([CORNERS], iscrowd=2)).faults[0]
+
+
 def test_two_categories_of_one_id_are_refused(photos):
     content = coco([CORNERS]) | {"categories": [{"id": 1, "name": n} for n in ("cat", "dog")]}
     with pytest.raises(DataError, match=r"two categories have the same id 1: \['cat', 'dog'\]"):
@@ -552,6 +558,7 @@ def test_words_about_an_export_among_labels_are_one_fault(photos):
     [
         ("a.json", [{"image": "cat0.png", "label": []}], "Export it as JSON, not as JSON-MIN"),
         ("a.json", {"size": {}, "objects": []}, "Export the project as COCO instances"),
+        ("a.json", {"shapes": [], "imagePath": None}, "no imagePath, which names its image"),
         ("v/a.xml", "<annotation/>", "its masks are two folders: --images JPEGImages"),
     ],
 )
