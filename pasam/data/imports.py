@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,9 +24,7 @@ from numpy.typing import NDArray
 
 from pasam.data.coco import AnnotatedFile, DrawnAs, encoded_source, from_coco
 from pasam.data.formats.yolo import yolo_files
-from pasam.data.names.folder_images import (
-    READ_IMAGES,
-)
+from pasam.data.names.folder_images import READ_IMAGES, list_images
 from pasam.data.pairing import Source, from_csv, from_folders
 from pasam.errors import DataError
 from pasam.files import Faults, read_json, read_text
@@ -95,9 +94,9 @@ def from_annotations(file: Path, places: SetPlaces) -> Source:
         raise DataError(f"{file} is not read by itself: {advice}.")
     try:
         if file.is_dir():
-            inner = _inner_folders(file)
-            notes += [f"folders in {file} are not read: {', '.join(inner)}"] if inner else []
-            kind, found = _of_folder(file, images, left_out, faults)
+            files, passed_over = _files_in(file)
+            notes += [f"folders in {file} are not read: {passed_over}"] if passed_over else []
+            kind, found = _of_folder(file, files, images, left_out, faults)
         elif file.suffix.lower() == ".xml":
             kind, found = "cvat", list(_cvat(_xml(file), left_out))
         else:
@@ -148,11 +147,18 @@ _PANOPTIC = (
 )
 
 
-def _inner_folders(folder: Path) -> list[str]:
-    """Name the folders within one that hold annotations too, as `labels/train` and `labels/val`."""
+def _files_in(folder: Path) -> tuple[list[Path], str]:
+    """List the files of a folder of annotations, and name folders in it that have some too.
+
+    Where all lie in folders inside, as `labels/train` and `labels/val`, those are read.
+    """
+    kinds = (".txt", ".json", ".xml")
+    files = list_images(folder, suffixes=kinds)
+    if not any(path.stem != "classes" for path in files):
+        return list_images(folder, deep=True, suffixes=kinds), ""
     inner = (path for path in folder.iterdir() if path.is_dir())
-    kinds = {each.name: {path.suffix.lower() for path in each.iterdir()} for each in inner}
-    return sorted(name for name, suffixes in kinds.items() if suffixes & {".txt", ".json"})
+    suffixes = {each.name: {path.suffix.lower() for path in each.iterdir()} for each in inner}
+    return files, ", ".join(sorted(name for name in suffixes if suffixes[name] & set(kinds[:2])))
 
 
 def _misshapen(error: Exception) -> DataError:
@@ -187,10 +193,9 @@ def _form(content: Any) -> str:
 
 
 def _of_folder(
-    folder: Path, images: Path, left_out: list[str], faults: Faults
+    folder: Path, files: Sequence[Path], images: Path, left_out: list[str], faults: Faults
 ) -> tuple[str, list[AnnotatedFile]]:
     """Read a folder with one file of annotations per image; a file that is bad is a fault."""
-    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     found: list[AnnotatedFile] = []
     kinds = set()
     for file in (path for path in files if path.suffix.lower() == ".json"):
@@ -202,7 +207,7 @@ def _of_folder(
                 what = what or "neither labelme's nor SA-1B's, as files of one image are"
                 faults.add(f"{file} is {what}.")
                 continue
-            found += [_of_file(one, file) for one in _READERS[kind](content, left_out)]
+            found += [_of_file(one, file, folder) for one in _READERS[kind](content, left_out)]
             kinds.add(kind)
         except DataError as error:
             faults.add(str(error))
@@ -218,16 +223,17 @@ def _of_folder(
         for each in whole:
             _xml(each)  # which says what is wrong with it, if it is no file of CVAT's
         advice = "".join(f" Name its {each.name} itself." for each in whole)
-        if inner := _inner_folders(folder):
-            advice += f" Folders in it are not read: name one of {', '.join(inner)}."
         raise DataError(f"{folder} holds no annotations.{advice} Known: {_FORMS}.")
     return " and ".join(sorted(kinds)), found
 
 
-def _of_file(one: AnnotatedFile, file: Path) -> AnnotatedFile:
-    """Have messages name the file of an object, where they would name its folder."""
+def _of_file(one: AnnotatedFile, file: Path, folder: Path) -> AnnotatedFile:
+    """Have messages name the file of an object, and an image's name begin at the whole folder."""
     named = (replace(drawn, name=f"{drawn.name} of {file.name}") for drawn in one.objects)
-    return replace(one, objects=tuple(named))
+    name, below = one.name, file.parent.relative_to(folder)
+    if below.parts and not (name.startswith("/") or "\\" in name):
+        name = os.path.normpath(below / name)  # seen from the file's own folder
+    return replace(one, name=name, objects=tuple(named))
 
 
 def _labelme(content: Mapping[str, Any], left_out: list[str]) -> Iterator[AnnotatedFile]:

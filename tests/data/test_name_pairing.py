@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -539,13 +540,22 @@ def test_what_is_no_set_by_itself_is_refused_with_what_to_do(tmp_path, name, con
         read_json(tmp_path, content, name)
 
 
-def test_folders_within_a_folder_of_annotations_are_named(tmp_path):
-    labels = labels_of(tmp_path, a="0 0.1 0.1 0.9 0.1 0.9 0.9\n")
-    (labels / "train").mkdir()
-    (labels / "a.txt").rename(labels / "train" / "a.txt")
-    with pytest.raises(DataError, match="Folders in it are not read: name one of train"):
-        from_annotations(labels, SetPlaces(images=tmp_path / "im"))
-    (labels / "train" / "a.txt").unlink()
+def test_folders_within_a_folder_of_annotations_are_read_where_all_lie_in_them(tmp_path):
+    labels = labels_of(tmp_path, a="0 0.1 0.1 0.9 0.1 0.9 0.9\n", classes="cat")
+    for name in ("train", "val"):
+        write_png(tmp_path / "im" / name / "a.png", np.zeros((8, 8, 3), np.uint8))
+        (labels / name).mkdir()
+        shutil.copy(labels / "a.txt", labels / name / "a.txt")
+    (labels / "a.txt").unlink()
+    source = from_annotations(labels, SetPlaces(images=tmp_path / "im", categories=["cat"]))
+    assert [one.name for one in source.candidates] == ["train/a", "val/a"]
+    assert (source.faults, source.notes) == ((), ())
+    for name in ("train", "val"):
+        shutil.rmtree(labels / name)
+        (labels / name).mkdir()
+        (labels / name / "a.json").write_text(json.dumps(labelme(GOOD_SHAPE)))
+    source = from_annotations(labels, SetPlaces(images=tmp_path / "im"))
+    assert [one.name for one in source.candidates] == ["train/a", "val/a"]
     (labels / "annotations.xml").write_text("<annotations/>")
     with pytest.raises(DataError, match=r"Name its annotations\.xml itself"):
         from_annotations(labels, SetPlaces(images=tmp_path / "im"))
