@@ -581,7 +581,7 @@ def test_a_folder_of_two_forms_names_both_whichever_comes_last(tmp_path):
     labelme = {"imagePath": "b.jpg", "imageHeight": 4, "imageWidth": 4, "shapes": []}
     (tmp_path / "a.json").write_text(json.dumps({"image": image, "annotations": []}))
     (tmp_path / "b.json").write_text(json.dumps(labelme))
-    kind, found = _of_folder(tmp_path, tmp_path, [], Faults())
+    kind, found = _of_folder(tmp_path, sorted(tmp_path.iterdir()), tmp_path, [], Faults())
     assert (kind, [one.name for one in found]) == ("labelme and sa-1b", ["a.jpg", "b.jpg"])
 
 
