@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import secrets
@@ -12,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -232,9 +234,6 @@ def review_page(corrections: Sequence[Correction]) -> str:
 
 
 def _figure(each: Correction) -> str:
-    import base64
-    from html import escape
-
     image = read_image(each.folder / IMAGE)
     shown = []
     for name, title in ((BEFORE, "before: the model's mask"), (MASK, "after: the person's mask")):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pasam.config.schema import DataParams, PhotographParams, PretrainParams
 from pasam.errors import CheckpointError
-from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
+from pasam.models.base_sam import BaseSam
 from pasam.models.build import build_base
 from pasam.models.checkpoint import load_strictly, read_weights, write_weights
 from pasam.models.encoders.lite import from_original
@@ -89,9 +89,7 @@ def _initialise(base: BaseSam, params: PhotographParams, initial: str | None) ->
         base.sam.load_state_dict({**own, **fitting})
     if params.trunk is not None:
         trunk = base.sam.image_encoder.trunk
-        renamed = from_original(
-            read_weights(Path(params.trunk)), pixel_mean=PIXEL_MEAN, pixel_std=PIXEL_STD
-        )
+        renamed = from_original(read_weights(Path(params.trunk)))
         advice = "Set pretrain.photographs.trunk to the file that the package ships."
         load_strictly(trunk, renamed, source=params.trunk, advice=advice)
 

@@ -212,7 +212,7 @@ def test_a_name_of_another_network_is_quoted(name):
 
 def test_the_pixels_scale_moves_into_the_first_convolution():
     theirs = made_up_weights()
-    ours = from_original(theirs, pixel_mean=PIXEL_MEAN, pixel_std=PIXEL_STD)
+    ours = from_original(theirs)
     assert set(ours) == {name for name in map(original_name, theirs) if name is not None}
     pixels = torch.rand(3, 9, 9) * 255
     mean, std = (torch.tensor(v)[:, None, None] for v in (PIXEL_MEAN, PIXEL_STD))
@@ -230,7 +230,7 @@ def test_the_pixels_scale_moves_into_the_first_convolution():
 
 
 def test_every_tensor_of_the_package_has_its_place():
-    renamed = from_original(original_weights(), pixel_mean=PIXEL_MEAN, pixel_std=PIXEL_STD)
+    renamed = from_original(original_weights())
     own = LiteTrunk().state_dict()
     assert {name: tensor.shape for name, tensor in renamed.items()} == {
         name: tensor.shape for name, tensor in own.items()
@@ -246,7 +246,7 @@ def test_features_are_the_originals():
     network.load_state_dict(weights)
     network.eval()
     trunk = LiteTrunk().eval()
-    trunk.load_state_dict(from_original(weights, pixel_mean=PIXEL_MEAN, pixel_std=PIXEL_STD))
+    trunk.load_state_dict(from_original(weights))
     torch.manual_seed(0)
     pixels = torch.rand(1, 3, 224, 224) * 255
     mean, std = (torch.tensor(v)[:, None, None] for v in (PIXEL_MEAN, PIXEL_STD))

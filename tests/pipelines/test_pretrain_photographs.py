@@ -185,7 +185,7 @@ def test_the_trunk_that_was_named_is_taken_and_not_the_one_beside_another_bases_
     trunk = named.image_encoder.trunk.state_dict()
     write_weights(tmp_path / "old.safetensors", old.state_dict(), metadata={})
     write_weights(tmp_path / "trunk.safetensors", trunk, metadata={})
-    monkeypatch.setattr(stage, "from_original", lambda weights, **pixels: weights)
+    monkeypatch.setattr(stage, "from_original", lambda weights: weights)
     both = {name: str(tmp_path / f"{name}.safetensors") for name in ("old", "trunk")}
     params = PHOTOGRAPHS.replaced(decoder=both["old"], trunk=both["trunk"])
     stage._initialise(made, params, None)

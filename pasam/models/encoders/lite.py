@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pasam.errors import CheckpointError, ShapeError
-from pasam.models.base_sam import BaseSam
+from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
 
 # Shapes: B images, S pixels a side, C embedding channels; level k has S / 2**(k + 2) cells a side.
 
@@ -41,7 +41,7 @@ STAGES: tuple[Stage, ...] = (
 LEVELS = (1, 2, 4, 6)
 """The stages that end the strides 4, 8, 16 and 32: the pyramid's levels 0 to 3."""
 
-_NORM = {"eps": 1e-3, "momentum": 0.01}  # TensorFlow's, with which the weights were learnt
+_EPS, _MOMENTUM = 1e-3, 0.01  # TensorFlow's, with which the weights were learnt
 _ORIGINAL_SHIFT, _ORIGINAL_SCALE = 127.0, 128.0  # the original sees (pixel - 127) / 128
 
 
@@ -213,7 +213,7 @@ class _SamePadded(nn.Sequential):
         super().__init__(
             OrderedDict(
                 conv=conv,
-                norm=nn.BatchNorm2d(outputs, eps=_NORM["eps"], momentum=_NORM["momentum"]),
+                norm=nn.BatchNorm2d(outputs, eps=_EPS, momentum=_MOMENTUM),
                 act=nn.ReLU6(inplace=True) if active else nn.Identity(),
             )
         )
@@ -279,12 +279,7 @@ class _Block(nn.Module):
         return filtered
 
 
-def from_original(
-    weights: Mapping[str, Tensor],
-    *,
-    pixel_mean: tuple[float, float, float],
-    pixel_std: tuple[float, float, float],
-) -> dict[str, Tensor]:
+def from_original(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the weights of the package's file into those of `LiteTrunk`, for SAM's pixels.
 
     The original sees (pixel - 127) / 128, SAM's encoders (pixel - mean) / std. The scale goes into
@@ -293,8 +288,6 @@ def from_original(
 
     Args:
         weights: Tensors of `efficientnet-lite0-57934424.pth`, by name.
-        pixel_mean: SAM's mean of each channel.
-        pixel_std: SAM's deviation of each channel.
 
     Returns:
         Tensors by the names of `LiteTrunk`; the classifier is left out.
@@ -308,10 +301,10 @@ def from_original(
         if ours is not None:
             renamed[ours] = tensor.detach().clone()
     kernel = renamed["stem.conv.weight"]  # (32, 3, 3, 3)
-    shift = (torch.tensor(pixel_mean) - _ORIGINAL_SHIFT) / _ORIGINAL_SCALE
+    shift = (torch.tensor(PIXEL_MEAN) - _ORIGINAL_SHIFT) / _ORIGINAL_SCALE
     renamed["stem.norm.running_mean"] -= (kernel.sum(dim=(2, 3)) * shift).sum(dim=1)
     renamed["stem.conv.weight"] = (
-        kernel * (torch.tensor(pixel_std) / _ORIGINAL_SCALE)[:, None, None]
+        kernel * (torch.tensor(PIXEL_STD) / _ORIGINAL_SCALE)[:, None, None]
     )
     return renamed
 
