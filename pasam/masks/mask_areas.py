@@ -219,7 +219,7 @@ def scattered_values(
     """
     inside = np.bincount(numbers[flat], minlength=len(counts)) > counts / 10
     rest = ~inside[numbers] & kept
-    if not rest.any():
+    if not rest.any() or not inside.any():
         return 0
     padded = np.pad(np.where(rest, numbers, -1).astype(np.int32), 1, constant_values=-1)
     here = padded[1:-1, 1:-1]
@@ -231,11 +231,11 @@ def scattered_values(
         others += (beside >= 0) & (beside != here)
     of_value = np.bincount(numbers[rest], minlength=len(counts))
     places = np.bincount(numbers[rest & ~goes_on], minlength=len(counts))
-    count, total = int(np.count_nonzero(of_value)), np.count_nonzero(rest)
-    is_crowd = 2 * np.count_nonzero(rest & (others >= _AMONG)) > total
-    if count > _MANY and is_crowd and total <= _DUST * places.sum():
+    is_small = (of_value > 0) & (of_value <= _DUST * places)
+    small, count = rest & is_small[numbers], int(np.count_nonzero(is_small))
+    if count > _MANY and 2 * np.count_nonzero(small & (others >= _AMONG)) > np.count_nonzero(small):
         return count
-    is_dust = (places >= _PLACES) & (of_value <= _DUST * places)
+    is_dust = is_small & (places >= _PLACES)
     dust = int(np.count_nonzero(is_dust))
     if dust < 2 and pixels.ndim == 2 and not kept.all():
         levels = np.zeros(len(counts))
@@ -248,7 +248,7 @@ def scattered_values(
 
 _NEXT = 16  # times nearer to an area's number than another area's
 _MANY = 16  # values
-_AMONG = 3  # neighbours, of eight
+_AMONG = 2  # neighbours, of eight
 _PLACES = 8
 _DUST = 2  # pixels of a place, on average
 

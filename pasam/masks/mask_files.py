@@ -401,8 +401,8 @@ def _objects_apart(
         if is_all_shades or (alike < most and is_cut_out(brightness, ~flat, MOST_SOFT)):
             raise doubt(path, f"{found}, cut out on black", kind="grey_mask")
     if noise := scattered_values(pixels, numbers, counts, flat, labels == before):
-        said = f"holds {noise} values scattered in a few pixels each: saved as a JPEG before"
-        raise doubt(path, said)
+        said = f"holds {noise} values scattered in a few pixels each"
+        raise doubt(path, f"{said}: soft lines or text, or what a JPEG has left")
     return labels, blended
 
 

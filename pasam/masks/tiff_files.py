@@ -103,7 +103,7 @@ class TiffForm:
             samples=samples,
             bits=first(TiffTag.BITS, 1),
             number_format=first(TiffTag.FORMAT, 1),
-            white=first(TiffTag.WHITE, 1),
+            white=first(TiffTag.WHITE, 0),
             slices=first(TiffTag.DEPTH, 1),
             is_planar=samples > 1 and first(TiffTag.PLANES, 1) == 2,
             has_alpha=bool(extra) and extra[-1] in (1, 2),

@@ -485,6 +485,22 @@ def test_single_pixels_of_a_kind_of_their_own_and_touching_cells_are_no_noise(tm
     assert [label for label, _ in understand(tmp_path / "m.png").objects] == ["1", "100", "200"]
 
 
+def test_a_soft_outline_numbers_no_hundred_of_objects(tmp_path):
+    drawn = np.zeros((64, 96, 3), np.uint8)
+    cv2.circle(drawn, (30, 30), 20, (0, 0, 255), -1, cv2.LINE_AA)
+    cv2.circle(drawn, (30, 30), 20, (255, 255, 255), 2, cv2.LINE_AA)
+    Image.fromarray(drawn).save(tmp_path / "m.png")
+    with pytest.raises(InvalidItemError, match="scattered in a few pixels each: soft lines"):
+        understand(tmp_path / "m.png")
+
+
+def test_lines_of_a_pixel_are_objects_where_nothing_is_wider(tmp_path):
+    labels = np.zeros((80, 1), np.uint8)
+    labels[1::4], labels[2::4] = 1, 2
+    Image.fromarray(labels).save(tmp_path / "m.png")
+    assert understand(tmp_path / "m.png").objects == (("1", 20), ("2", 20))
+
+
 @pytest.mark.parametrize("how", [cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA])
 @pytest.mark.parametrize("side", [100, 300])
 def test_a_trimap_is_asked_about_after_it_was_resized_or_a_jpeg(tmp_path, how, side):
