@@ -41,6 +41,7 @@ TEMPORARY = "pasam-"
 """Begins the names of temporary folders, so that those of killed processes can be found."""
 _NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\:\ud800-\udfff]")
 _LONGEST_NAME, _LONGEST_PATH = 255, 2000  # bytes; systems take 4096 with the folder before it
+_LFS = "version https://git-lfs"
 _DELIMITERS = ",;\t|"
 _SEPARATOR = re.compile(r"sep=([,;\t|])\s*")
 """A line of Excel's before the table's first."""
@@ -119,7 +120,8 @@ def read_json(
     try:
         return json.loads(text, object_pairs_hook=keys_once if once else None)
     except (DataError, ValueError, RecursionError) as fault:
-        raise error(f"{path} is not readable JSON: {fault}. {advice}") from None
+        said = "it is a pointer of Git LFS (git lfs pull)" if text.startswith(_LFS) else fault
+        raise error(f"{path} is not readable JSON: {said}. {advice}") from None
 
 
 def keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -153,7 +153,9 @@ def _named(files: Sequence[Path], reason: str, inventory: pd.DataFrame) -> dict[
     if not reason.strip():
         raise DataError("A file in quarantine needs a reason. Say why: `--reason 'wrong object'`.")
     known = {*inventory["image"].dropna(), *inventory["mask"].dropna()}
-    named = [project_path(file) for file in files]
+    spelt = {plain_form(name): name for name in known}
+    typed = [project_path(file) for file in files]
+    named = [name if name in known else spelt.get(plain_form(name), name) for name in typed]
     strangers = [file for file in named if file not in known]
     if strangers:
         raise DataError(

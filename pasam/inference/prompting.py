@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.data.coco import best_of_each_image, read_annotations, read_detections
+from pasam.data.names.folder_images import plain_form, sharing_folders
 from pasam.errors import DataError, PromptError
 from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
 from pasam.inference.image_prompt import ImagePrompt, image_prompt
@@ -165,17 +166,25 @@ def detected_boxes(
     """
     known = read_annotations(annotations)
     best = best_of_each_image(read_detections(detections, known), most)
-    ids = {Path(image.file).name: identity for identity, image in known.images.items()}
+    ids = {plain_form(each.file.replace("\\", "/")): one for one, each in known.images.items()}
     if len(ids) < len(known.images):
-        raise DataError(
-            f"{annotations} has images of one name in several folders; give them in parts."
-        )
+        raise DataError(f"{annotations} names an image twice. Keep one of its records.")
+    by_last: dict[str, list[str]] = {}
+    for name in ids:
+        by_last.setdefault(name.rpartition("/")[2], []).append(name)
     by_image: dict[Path, list[PromptedObject]] = {}
     for path in images:
-        if path.name not in ids:
+        place = plain_form(path.absolute().as_posix())
+        same = sharing_folders(place, by_last.get(place.rpartition("/")[2], []))
+        if not same:
             raise DataError(
                 f"{path} is none of the {len(ids)} images of {annotations}; give images of "
                 "that set."
+            )
+        if len(same) > 1:
+            raise DataError(
+                f"{path} may be any of {same[:2]} of {annotations}; give the images in the folders "
+                "that the set names."
             )
         by_image[path] = [
             PromptedObject(image_prompt(box=found.box), {
@@ -183,7 +192,7 @@ def detected_boxes(
                 "category": known.categories[found.category_id],
                 "detection_score": found.score,
             })
-            for found in best.get(ids[path.name], []) if found.score >= lowest
+            for found in best.get(ids[same[0]], []) if found.score >= lowest
         ]  # fmt: skip
     return PromptsByImage(known.categories, by_image)
 

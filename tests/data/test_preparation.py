@@ -3,6 +3,7 @@
 import importlib.metadata
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,18 @@ def test_a_repaired_file_comes_back_from_quarantine(own):
     quarantine = NONE.including([(mask.as_posix(), "wrong cat")])
     write_png(mask, np.eye(8, dtype=np.uint8) * 255)
     assert faults(own, quarantine) == {}
+
+
+def test_a_name_in_quarantine_is_the_same_in_either_unicode_form(own):
+    for kind, name in (("im", "u\u0308.png"), ("gt", "\u00fc.png")):  # a zip made on a Mac
+        (own / f"train/cats/{kind}/{'1' if kind == 'im' else '1_0'}.png").rename(
+            own / "train/cats" / kind / name
+        )
+    (own / "train/cats/gt/1_1.png").unlink()
+    listed = NONE.including([(str(own / "train/cats/gt/\u00fc.png"), "wrong cat")])
+    (entry,) = listed.entries.values()
+    turned = Quarantine([replace(entry, file=entry.file.replace("\u00fc", "u\u0308"))])
+    assert faults(own, turned) == {"\u00fc.png": ("quarantined", "wrong cat")}
 
 
 def test_a_reviewed_fault_of_pairing_is_quarantined_too(own):

@@ -526,8 +526,18 @@ def test_an_image_of_another_set_is_refused(match):
 
 
 def test_names_that_do_not_tell_images_apart_are_refused(match):
-    with pytest.raises(DataError, match="one name in several folders"):
+    with pytest.raises(DataError, match=r"x/a\.jpg may be any of \['u/a\.jpg', 'v/a\.jpg'\]"):
         match([], names=("u/a.jpg", "v/a.jpg"))
+    with pytest.raises(DataError, match="names an image twice"):
+        match([], names=("a.jpg", "a.jpg"))
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders(match):
+    images = [Path("set/u/\u00e4.jpg"), Path("set/v/\u00e4.jpg")]
+    names = ("v\\a\u0308.jpg", "im/u/a\u0308.jpg")
+    found = match([entry(0.9, image=8), entry(0.5)], images=images, names=names).by_image
+    scores = [[each.extra["detection_score"] for each in found[image]] for image in images]
+    assert scores == [[0.9], [0.5]]
 
 
 def test_five_faults_of_a_request_are_told_and_a_long_value_is_cut():

@@ -318,3 +318,11 @@ def test_an_annotation_without_a_box_is_named(box, tmp_path):
     content["annotations"][0] |= {"bbox": [1, 2, 3, 4], "image_id": 8}
     with pytest.raises(DataError, match=r"annotation 31 names no image of the file"):
         read(tmp_path / "set.json", json.dumps(content))
+
+
+def test_a_pointer_of_git_lfs_is_called_so(tmp_path):
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    with pytest.raises(
+        DataError, match=r"p\.json is not readable JSON: it is a pointer of Git LFS"
+    ):
+        read(tmp_path / "p.json", text)
