@@ -180,6 +180,10 @@ def test_where_white_is_0_numbers_and_imagejs_masks_are_what_is_stored(tmp_path)
         assert_both(path)
     tifffile.imwrite(path, 255 - LABELS, **WHITE_LOW)  # from the other end
     assert_both(path)
+    tifffile.imwrite(path, LABELS, **WHITE_LOW)
+    content = path.read_bytes().replace(struct.pack("<HH", 262, 3), struct.pack("<HH", 65000, 3))
+    path.write_bytes(content)  # a file that says nothing of white
+    assert_both(path)
     tifffile.imwrite(path, FIRST.astype(np.uint8), **WHITE_LOW)
     assert np.array_equal(read_mask(path) > 128, FIRST)
     imagej = {"description": "ImageJ=1.54f\nmin=0.0\nmax=255.0\n", **UNNAMED}
