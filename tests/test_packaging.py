@@ -165,7 +165,8 @@ def foreign_modules(folder):
                 found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 found.add((node.module or "").partition(".")[0])
-    return found - set(sys.stdlib_module_names) - {"pasam"}
+    for_types_alone = {"_typeshed"}  # type checkers bring it, and no program can import it
+    return found - set(sys.stdlib_module_names) - for_types_alone - {"pasam"}
 
 
 def test_windows_is_refused_in_a_line_that_says_where_it_works():
