@@ -9,6 +9,7 @@ SegInW. Where a detector speaks of phrases, `phrase` may stand in place of `cate
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections import Counter
@@ -43,6 +44,8 @@ _SHOWN, _LISTED = 5, 20
 _COMPRESSED = re.compile(r"[0-o]{4,}")
 _PLAIN = frozenset((int, float))
 _PARTED = re.compile(r"[\s,;]+")
+_LISTED_RUNS = re.compile(r"(?=.*[\s,])[\[(]?[\d\s,;.]+[\])]?", re.DOTALL)
+"""Run lengths as numbers; compressed ones may hold `;` and digits, but no comma and no blank."""
 _MOST = 1e9
 """No coordinate or score is as large."""
 _OVERHANG = 0.05
@@ -530,10 +533,10 @@ def _as_coco_has_it(drawing: Any, size: tuple[int, int]) -> Any:
     if isinstance(drawing, dict) and "counts" in drawing:
         counts = drawing["counts"]
         if isinstance(counts, str):
-            counts = counts[2:-1] if counts[:2] in ("b'", 'b"') else counts
-            counts = _numbers(counts) if _PARTED.search(counts) else counts
+            counts = _unwrapped(counts.strip())
+            counts = _numbers(counts) if _LISTED_RUNS.fullmatch(counts) else counts
         if isinstance(counts, list):
-            whole = [_whole(one) for one in counts]
+            whole = [_whole(_number(one)) for one in counts]
             counts = counts if None in whole else whole
         sides = drawing.get("size", [*size])
         if isinstance(sides, list):
@@ -546,6 +549,14 @@ def _as_coco_has_it(drawing: Any, size: tuple[int, int]) -> Any:
         codes = [from_segmentation(_as_coco_has_it(part, size), *size) for part in parts]
         return np.logical_or.reduce([decode(code) for code in codes])
     return [_numbers(part) for part in parts]
+
+
+def _unwrapped(counts: str) -> str:
+    """Take a code out of how Python shows bytes, `b'...'`, where its backslashes are doubled."""
+    if counts[:2] in ("b'", 'b"'):
+        with suppress(ValueError, SyntaxError):
+            return bytes(ast.literal_eval(counts)).decode("ascii")
+    return counts
 
 
 def _numbers(part: Any, *, within: bool = False) -> Any:

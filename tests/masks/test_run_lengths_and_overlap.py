@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from pasam.data.coco import from_coco
 from pasam.errors import DataError, InvalidItemError, ParamsError, ShapeError
 from pasam.masks import run_lengths
 from pasam.masks.images import encode_png
@@ -36,6 +37,57 @@ def test_a_mask_comes_back_from_its_run_lengths_even_through_json(mask):
     code = json.loads(json.dumps(encode(mask)))
     assert np.array_equal(decode(code), mask)
     assert area(code) == mask.sum()
+
+
+def registered(folder, segmentation, size):
+    """Read one object of a set's COCO file: its mask, or what is wrong with it."""
+    (folder / "a.jpg").touch()
+    image = {"id": 1, "file_name": "a.jpg", "height": size[0], "width": size[1]}
+    drawn = {"id": 1, "image_id": 1, "segmentation": segmentation}
+    (folder / "c.json").write_text(json.dumps({"images": [image], "annotations": [drawn]}))
+    source = from_coco(folder / "c.json", folder)
+    return source.faults or decode(source.candidates[0].encoded[0].code())
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 89), st.integers(0, 69)), min_size=3, max_size=12),
+    st.sampled_from(["plain", "bytes as Python shows them", "in a text"]),
+)
+@settings(max_examples=40)
+def test_compressed_run_lengths_of_any_polygon_are_read_in_a_set(tmp_path_factory, corners, form):
+    mask = cv2.fillPoly(np.zeros((70, 90), np.uint8), [np.array(corners, np.int32)], 1) > 0
+    code = encode(mask)
+    if form != "plain":
+        shown = str(code["counts"].encode())
+        code = code | {"counts": shown} if form != "in a text" else code["counts"]
+    found = registered(tmp_path_factory.mktemp("coco"), code, mask.shape)
+    assert np.array_equal(found, mask)
+
+
+@pytest.mark.parametrize("sign", [";", "\\"])
+def test_signs_of_the_compressed_form_part_no_numbers(tmp_path, sign):
+    random = np.random.default_rng(0)
+    masks = (np.cumsum(random.random((40, 50)) < 0.1) % 2 > 0 for _ in range(99))
+    mask = next(
+        one for one in (flat.reshape(50, 40).T for flat in masks) if sign in encode(one)["counts"]
+    )
+    for counts in (encode(mask)["counts"], f"{encode(mask)['counts'].encode()}"):
+        code = {"size": [40, 50], "counts": counts}
+        assert np.array_equal(registered(tmp_path, code, (40, 50)), mask)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [str(one) for one in (103, 4, 16, 4, 16, 4, 16, 4, 433)],
+        "103 4 16 4 16 4 16 4 433",
+        "[103, 4, 16, 4, 16, 4, 16, 4, 433]",
+        "103.0, 4; 16, 4; 16, 4; 16, 4; 433",
+    ],
+)
+def test_run_lengths_may_be_texts_of_numbers(tmp_path, counts):
+    found = registered(tmp_path, {"size": [20, 30], "counts": counts}, (20, 30))
+    assert np.array_equal(found, square(3, 5))
 
 
 def square(top, left, side=4):
