@@ -9,12 +9,9 @@ SegInW. Where a detector speaks of phrases, `phrase` may stand in place of `cate
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -23,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pasam.data.formats.segmentations import as_coco_has_it
 from pasam.data.names.folder_images import NamedImages, plain_form
 from pasam.errors import DataError
 from pasam.files import Faults, read_json
 from pasam.masks.images import read_header
-from pasam.masks.run_lengths import Rle, Shares, area, decode, encode, from_segmentation
+from pasam.masks.run_lengths import Rle, Shares, area, encode, from_segmentation
 
 if TYPE_CHECKING:  # with pandas, which predicting a detector's boxes need not have
     from pasam.data.pairing import EncodedMask, Source
@@ -41,11 +39,6 @@ _IN_PARAMS = "Correct section `instances` of params.yaml, or put it there."
 _CROWD = (1, 1.0, True, "1", "true", "True")
 _NO_CROWD = (None, 0, 0.0, False, "", "0", "false", "False")
 _SHOWN, _LISTED = 5, 20
-_COMPRESSED = re.compile(r"[0-o]{4,}")
-_PLAIN = frozenset((int, float))
-_PARTED = re.compile(r"[\s,;]+")
-_LISTED_RUNS = re.compile(r"(?=.*[\s,])[\[(]?[\d\s,;.]+[\])]?", re.DOTALL)
-"""Run lengths as numbers; compressed ones may hold `;` and digits, but no comma and no blank."""
 _MOST = 1e9
 """No coordinate or score is as large."""
 _OVERHANG = 0.05
@@ -183,8 +176,8 @@ def from_coco(
         DataError: The file is no COCO instance file, or has two images with one id.
     """
     content = _read_parts(file, ("images", "annotations"), advice="Correct --annotations.")
-    names = _category_names(file, content)
-    records = _records(file, content)
+    names = category_names(file, content)
+    records = images_by_id(file, content)
     objects: dict[str, list[DrawnAs]] = {key: [] for key in records}
     faults = Faults()
     left_out, ignored, boxes = 0, 0, 0
@@ -232,8 +225,12 @@ def from_coco(
     )
 
 
-def _category_names(file: Path, content: Mapping[str, Any]) -> dict[str | None, str]:
-    """Give the categories' names by their ids, of which each may mean one."""
+def category_names(file: Path, content: Mapping[str, Any]) -> dict[str | None, str]:
+    """Give the categories' names by their ids, of which each may mean one.
+
+    Raises:
+        DataError: One means two.
+    """
     names: dict[str | None, str] = {}
     for entry in content.get("categories") or []:
         key = plain_id(entry.get("id")) if isinstance(entry, dict) else None
@@ -248,8 +245,12 @@ def _category_names(file: Path, content: Mapping[str, Any]) -> dict[str | None, 
     return names
 
 
-def _records(file: Path, content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Give the images' records by their ids, of which each may be there once."""
+def images_by_id(file: Path, content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Give the images' records by their ids, of which each may be there once.
+
+    Raises:
+        DataError: Two images have one id, or one has none or no name.
+    """
     records: dict[str, Mapping[str, Any]] = {}
     for record in content["images"]:
         key = plain_id(record.get("id"))
@@ -503,7 +504,7 @@ def _encoded(drawn: DrawnAs, size: tuple[int, int]) -> EncodedMask:
     from pasam.data.pairing import EncodedMask
 
     drawing = drawn.drawing.in_pixels(size) if isinstance(drawn.drawing, Shares) else drawn.drawing
-    drawing = _as_coco_has_it(drawing, size)
+    drawing = as_coco_has_it(drawing, size)
     if isinstance(drawing, DataError):
         raise drawing
     if drawing is None or (isinstance(drawing, list | dict) and not drawing):
@@ -517,74 +518,6 @@ def _encoded(drawn: DrawnAs, size: tuple[int, int]) -> EncodedMask:
         raise DataError("marks no pixel")
     label = _NOT_PLAIN.sub("-", drawn.label).strip("-")[:_LONGEST_LABEL] or "object"
     return EncodedMask(label=label, size=size, counts=code["counts"])
-
-
-def _as_coco_has_it(drawing: Any, size: tuple[int, int]) -> Any:
-    """Bring what programs make of segmentations to COCO's own form; what is not known stays.
-
-    Tables hold them as text; numbers come as texts or as fractions, points as records, several
-    run lengths as a list, and parts may be empty.
-    """
-    if isinstance(drawing, str):
-        with suppress(ValueError, RecursionError):
-            drawing = json.loads(drawing)
-    if isinstance(drawing, str) and _COMPRESSED.fullmatch(drawing):
-        drawing = {"counts": drawing}
-    if isinstance(drawing, dict) and "counts" in drawing:
-        counts = drawing["counts"]
-        if isinstance(counts, str):
-            counts = _unwrapped(counts.strip())
-            counts = _numbers(counts) if _LISTED_RUNS.fullmatch(counts) else counts
-        if isinstance(counts, list):
-            whole = [_whole(_number(one)) for one in counts]
-            counts = counts if None in whole else whole
-        sides = drawing.get("size", [*size])
-        if isinstance(sides, list):
-            sides = [one if (n := _whole(_number(one))) is None else n for one in sides]
-        return {"size": sides, "counts": counts}
-    if not isinstance(drawing, list):
-        return drawing
-    parts = [part for part in drawing if part not in ([], "")]
-    if parts and all(isinstance(part, dict) and "counts" in part for part in parts):
-        codes = [from_segmentation(_as_coco_has_it(part, size), *size) for part in parts]
-        return np.logical_or.reduce([decode(code) for code in codes])
-    return [_numbers(part) for part in parts]
-
-
-def _unwrapped(counts: str) -> str:
-    """Take a code out of how Python shows bytes, `b'...'`, where its backslashes are doubled."""
-    if counts[:2] in ("b'", 'b"'):
-        with suppress(ValueError, SyntaxError):
-            return bytes(ast.literal_eval(counts)).decode("ascii")
-    return counts
-
-
-def _numbers(part: Any, *, within: bool = False) -> Any:
-    """Read a text of numbers, or numbers that are texts, or points x, y; what is none stays."""
-    if isinstance(part, str):
-        part = _PARTED.split(part.strip("[]() "))
-    if isinstance(part, dict) and {"x", "y"} <= part.keys():
-        part = [part["x"], part["y"]]
-    if not isinstance(part, list) or _PLAIN.issuperset(map(type, part)):
-        return part
-    return [
-        _numbers(one, within=True) if isinstance(one, list | dict) and not within else _number(one)
-        for one in part
-    ]
-
-
-def _number(value: Any) -> Any:
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _whole(number: Any) -> int | None:
-    """Give a whole number, whatever its type; None if it is none."""
-    if isinstance(number, int | float) and not isinstance(number, bool) and number == number // 1:
-        return int(number)
-    return None
 
 
 def _code(drawing: Any, size: tuple[int, int]) -> Rle:

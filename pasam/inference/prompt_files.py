@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pasam.data.coco import plain_id
+from pasam.data.coco import category_names, images_by_id, plain_id
 from pasam.data.names.folder_images import SpeltFiles, plain_form, spellings
 from pasam.errors import DataError, PasamError, PromptError
 from pasam.files import read_csv, read_json
@@ -37,6 +37,8 @@ FORMS = (
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,(\d{1,2}|\d{4,})")
 """A number of a spreadsheet with a decimal comma; with three digits it may be one of thousands."""
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
+"""A number that is one of thousands where others have a decimal comma."""
 MOST_PROMPTS = 100_000
 """Prompts of a file, or its rows, that are read; COCO's validation images have 36,781 objects."""
 
@@ -207,14 +209,14 @@ def _read_json(path: Path) -> list[Any]:
 
 def _of_coco(content: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]:
     try:
-        names = {plain_id(image["id"]): image["file_name"] for image in content["images"]}
-        kinds = {plain_id(kind["id"]): kind["name"] for kind in content.get("categories") or ()}
+        images, kinds = images_by_id(path, content), category_names(path, content)
         for place, each in enumerate(content["annotations"], start=1):
-            number, image = each.get("id", f"({place})"), plain_id(each["image_id"])
-            if image not in names:
+            number = each.get("id", f"({place})")
+            image = images.get(plain_id(each["image_id"]) or "")
+            if image is None:
                 raise DataError(f"{path}: annotation {number!s:.80} names no image of the file.")
             try:
-                x, y, width, height = map(float, [*each["bbox"]])
+                x, y, width, height = map(float, _listed(each["bbox"]))
             except (OverflowError, TypeError, ValueError):
                 raise DataError(
                     f"{path}: the bbox of annotation {number!s:.80} is {each['bbox']!r:.80}, "
@@ -222,13 +224,21 @@ def _of_coco(content: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]
                 ) from None
             kind = kinds.get(plain_id(each.get("category_id")), "")
             yield {
-                "image": names[image], "box": (x, y, x + width, y + height), "category": kind,
+                "image": image["file_name"], "box": (x, y, x + width, y + height),
+                "category": kind,
             }  # fmt: skip
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} is not in COCO's form ({type(error).__name__}: {error!s:.80}); every "
             "annotation needs image_id and bbox (x, y, width, height)."
         ) from None
+
+
+def _listed(box: object) -> list[Any]:
+    """Give a list as it is; the letters of a text are none."""
+    if not isinstance(box, list):
+        raise TypeError("no list")
+    return box
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -257,8 +267,18 @@ def _too_many(path: Path) -> DataError:
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     objects: _Objects = {}
+    has_commas, thousands = False, ""
     for number, cells in _rows(path):
         _add_row(objects, cells, number, path)
+        for name in (name for name in COLUMNS[2:8] if name in cells):
+            has_commas = has_commas or _DECIMAL_COMMA.fullmatch(cells[name]) is not None
+            if not thousands and _THOUSANDS.fullmatch(cells[name]):
+                thousands = f"line {number}: {name} is {cells[name]}"
+    if has_commas and thousands:
+        raise DataError(
+            f"{path}, {thousands}, and other numbers have a decimal comma, so that it may be one "
+            "of thousands. Write all numbers with a point, or this one without."
+        )
     return list(objects.values())
 
 

@@ -271,6 +271,16 @@ def test_a_comma_that_may_part_thousands_is_no_decimal_one(tmp_path):
         read(tmp_path / "p.csv", "image;x;y\na.jpg;1,234;2\n")
 
 
+@pytest.mark.parametrize("other", ["5,5", "5"])
+def test_a_point_that_may_part_thousands_is_refused_beside_decimal_commas(other, tmp_path):
+    text = f"image;x0;y0;x1;y1\na.jpg;1.234;2;1500;9\na.jpg;1;2;{other};9\n"
+    if other == "5":
+        assert prompts(read(tmp_path / "p.csv", text), "x/a.jpg")[0].box[0] == 1.234
+    else:
+        with pytest.raises(DataError, match=r"line 2: x0 is 1\.234, and other .*decimal comma"):
+            read(tmp_path / "p.csv", text)
+
+
 def test_a_cell_beyond_the_last_column_is_refused_and_not_lost(tmp_path):
     with pytest.raises(DataError, match="line 2: '9' stands beyond the last column"):
         read(tmp_path / "p.csv", "image,x,y\na.jpg,1,2,9\n")
@@ -307,7 +317,7 @@ def test_ids_of_a_coco_set_are_alike_as_numbers_and_as_texts(tmp_path):
     assert found.by_image[IMAGES[0]][0].extra == {"category_id": 1, "category": "dog"}
 
 
-@pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, 3, "x"], [1, 2, 3, 10**400]])
+@pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, 3, "x"], [1, 2, 3, 10**400], "1234"])
 def test_an_annotation_without_a_box_is_named(box, tmp_path):
     content = {
         "images": [{"id": 7, "file_name": "a.jpg"}],
@@ -318,6 +328,29 @@ def test_an_annotation_without_a_box_is_named(box, tmp_path):
     content["annotations"][0] |= {"bbox": [1, 2, 3, 4], "image_id": 8}
     with pytest.raises(DataError, match=r"annotation 31 names no image of the file"):
         read(tmp_path / "set.json", json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("part", "records", "said"),
+    [
+        (
+            "images", [{"id": 1, "file_name": "a.jpg"}, {"id": "1", "file_name": "x/b.jpg"}],
+            r"two images have the same id 1: \['a\.jpg', 'x/b\.jpg'\]",
+        ),
+        (
+            "categories", [{"id": 1, "name": "cup"}, {"id": 1.0, "name": "mug"}],
+            r"two categories have the same id 1: \['cup', 'mug'\]",
+        ),
+    ],
+)  # fmt: skip
+def test_two_images_or_categories_of_one_id_are_refused_and_none_is_lost(
+    part, records, said, tmp_path
+):
+    drawn = {"image_id": "1", "category_id": 1, "bbox": [1, 2, 3, 4]}
+    content = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [drawn]}
+    text = json.dumps(content | {part: records})
+    with pytest.raises(DataError, match=said):
+        read(tmp_path / "p.json", text)
 
 
 def test_a_pointer_of_git_lfs_is_called_so(tmp_path):
