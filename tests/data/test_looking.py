@@ -14,6 +14,8 @@ from PIL import Image
 
 from pasam.data import inspection
 from pasam.data.exports import FORMS, expect_own_names, export_set
+from pasam.data.formats import yolo
+from pasam.data.imports import SetPlaces, from_annotations
 from pasam.data.inspection import CODED, InspectionTask, inspect, survey
 from pasam.data.own_sets import Options, _first, _remarks, add, make_plan
 from pasam.data.pairing import EncodedMask, Pair, PairCandidate, Source, find_pairs
@@ -486,6 +488,57 @@ def test_polygons_of_yolo_are_shares_of_the_images_own_sides(drawn, tmp_path):
     number, *places = (tmp_path / "out" / "a.txt").read_text().split()
     x, y = np.array(places, float).reshape(-1, 2).T
     assert (number, x.min(), x.max(), y.min(), y.max()) == ("0", 4 / 16, 12 / 16, 2 / 8, 6 / 8)
+
+
+def of_yolo(folder, **labels):
+    """Read labels by the names of their files, beside images of those names in small letters."""
+    (folder / "labels").mkdir()
+    for name, lines in labels.items():
+        (folder / "labels" / f"{name}.txt").write_text("\n".join(lines))
+        write_png(folder / "im" / f"{name.lower()}.png", np.zeros((40, 50, 3), np.uint8))
+    return from_annotations(folder / "labels", SetPlaces(images=folder / "im"))
+
+
+AT_THE_EDGE = [
+    "0 0 0 0 0.4 0.5 0.5 1 0.4 1 0",
+    "0 0 1 0.4 0.5 0.6 0.5 1 1 0.5 1",
+    "0 0.2 0.3 0.7 0.3 0.9 0.6 1 0.9 0.5 1",
+]
+POSES = [
+    "0 0.4 0.4 0.2 0.2 0.31 0.31 2 0.5 0.5 1 0 0 0",
+    "0 0.5 0.5 1 1 0.1 0.1 2 0.2 0.2 1 0.9 0.9 2",
+    "1 0.9 0.5 0.2 0.4 0.81 0.5 1 0.9 0.6 1 0.8 0.3 1",
+]
+
+
+@pytest.mark.parametrize("line", AT_THE_EDGE)
+def test_a_polygon_of_yolos_at_the_edge_of_its_image_is_no_pose(line, tmp_path):
+    source = of_yolo(tmp_path, a=[line])
+    assert (source.faults, source.notes) == ((), ())
+    assert len(source.candidates[0].encoded) == 1
+
+
+def test_hardly_a_random_polygon_of_yolos_is_taken_for_a_pose(tmp_path):
+    random = np.random.default_rng(0)
+    corners = np.clip(random.uniform(-0.3, 1.3, (400, 10)), 0, 1)
+    lines = [" ".join(map(str, ["0", *each.round(3)])) for each in corners]
+    source = of_yolo(tmp_path, **{f"p{n}": [line] for n, line in enumerate(lines)})
+    assert (source.notes, len(source.candidates) > 390) == ((), True)
+    alone = sum(yolo._is_pose([float(one) for one in line.split()[1:]]) for line in lines)
+    assert alone <= 4
+
+
+def test_poses_of_yolos_are_left_out_where_the_whole_set_has_them(tmp_path):
+    source = of_yolo(tmp_path, a=POSES[:2], b=[*POSES[2:], "", "no numbers"])
+    assert "3 keypoints are left out, no masks" in source.notes
+    assert (len(source.candidates), len(source.faults)) == (0, 1)
+
+
+def test_labels_of_yolos_find_their_image_in_other_capitals_with_a_note(tmp_path):
+    source = of_yolo(tmp_path, IMG_1=[AT_THE_EDGE[0]], b=[AT_THE_EDGE[1]])
+    assert sorted(item.image.name for item in source.candidates) == ["b.png", "img_1.png"]
+    (note,) = source.notes
+    assert "1 images were found by names that differ in capitals" in note
 
 
 def test_a_cutout_keeps_the_greys_of_its_mask(drawn, tmp_path):

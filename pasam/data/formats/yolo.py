@@ -16,6 +16,7 @@ _ADVICE = "Correct --annotations."
 _OVERHANG = 0.1
 """Fraction of the image by which YOLO's corners may stick out; what does is cut off."""
 _SAME_BOX = 0.004  # of the image; boxes are often rounded to pixels
+_BESIDE = 0.02  # of the image, by which a keypoint may lie outside its box
 
 
 def yolo_files(
@@ -36,6 +37,7 @@ def yolo_files(
     for path in list_images(images, deep=True):
         below = plain_form(path.relative_to(images).as_posix())
         there.setdefault(Path(below).stem, []).append(below)
+    are_poses = _are_poses(files)
     for file in files:
         stem = plain_form(file.stem)
         same = sharing_folders(file.as_posix(), there.get(stem, []))
@@ -43,7 +45,7 @@ def yolo_files(
             faults.add(f"{file} may be of any of {same}. Leave one in --images.")
             continue
         try:
-            found, bad = _objects_of(file, names, left_out)
+            found, bad = _objects_of(file, names, left_out, are_poses)
         except DataError as error:
             faults.add(str(error))
             continue
@@ -54,8 +56,47 @@ def yolo_files(
         yield AnnotatedFile(name=same[0] if same else stem, size=None, objects=found)
 
 
+def _are_poses(files: Sequence[Path]) -> bool:
+    """Whether all lines of a set are boxes with keypoints, of which each line has as many.
+
+    One line alone says little: of a polygon with corners at the edge, which are 0 or 1, it may look
+    as if these said which points are seen.
+    """
+    count = 0
+    for file in files:
+        try:
+            lines = read_text(file, advice=_ADVICE).splitlines()
+        except DataError:
+            continue  # which is told when its objects are read
+        for _, *values in (line.split() for line in lines if line.strip()):
+            if values and all(map(_is_number, values)):
+                count = count or len(values)
+                if len(values) != count or not _is_pose([float(value) for value in values]):
+                    return False
+    return count > 0
+
+
+def _is_pose(numbers: Sequence[float]) -> bool:
+    """Whether numbers may be a box, its middle and sides, and points in it, seen or not."""
+    (x, y, wide, tall), points = numbers[:4], numbers[4:]
+    seen = points[2::3]
+    if len(points) < 6 or len(points) % 3 or not {0.0, 1.0, 2.0}.issuperset(seen):
+        return False
+    sides = ((x - wide / 2, x + wide / 2), (y - tall / 2, y + tall / 2))
+    is_box = wide > 0 and tall > 0
+    return is_box and all(
+        -_SAME_BOX <= low < high <= 1 + _SAME_BOX
+        and all(
+            low - _BESIDE <= one <= high + _BESIDE
+            for one, is_seen in zip(points[axis::3], seen, strict=True)
+            if is_seen
+        )
+        for axis, (low, high) in enumerate(sides)
+    )
+
+
 def _objects_of(
-    file: Path, names: Sequence[str], left_out: list[str]
+    file: Path, names: Sequence[str], left_out: list[str], are_poses: bool
 ) -> tuple[tuple[DrawnAs, ...], list[str]]:
     """Read the objects of one image, and what is wrong, each by the number of its line."""
     objects, bad = [], []
@@ -63,7 +104,7 @@ def _objects_of(
         if not line.strip():
             continue
         try:
-            corners = _corners(line)
+            corners = _corners(line, are_poses)
         except DataError as error:
             bad.append(f"{number}: {error}")
             continue
@@ -81,7 +122,7 @@ def _objects_of(
     return tuple(objects), bad
 
 
-def _corners(line: str) -> list[float] | str:
+def _corners(line: str, is_pose: bool) -> list[float] | str:
     """Give a line's polygon x, y, x, y, ...; or what it holds instead, which is no mask."""
     kind, *values = line.split()
     if not values or not all(map(_is_number, values)):
@@ -91,7 +132,7 @@ def _corners(line: str) -> list[float] | str:
     numbers = [float(value) for value in values]
     if len(numbers) in (4, 5):  # with a confidence, or an angle
         return "boxes"
-    if len(numbers) >= 10 and len(numbers) % 3 == 1 and {0.0, 1.0, 2.0}.issuperset(numbers[6::3]):
+    if is_pose:
         return "keypoints"
     if len(numbers) % 2:
         raise DataError(

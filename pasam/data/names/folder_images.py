@@ -220,6 +220,8 @@ class NamedImages:
         yield sharing_folders(unquoted, self._looks.get(look_of(last), [])), _ALIKE
         if Path(last).suffix.lower() not in (*READ_IMAGES, *OTHER_IMAGES):
             yield sharing_folders(unquoted, self._of_stem(last)), _BY_STEM
+            alike = (one for one in self._all() if look_of(Path(one).stem) == look_of(last))
+            yield sharing_folders(unquoted, alike), _ALIKE
 
     def _of_last(self, last: str) -> list[str]:
         same = self._last.get(_upload_name(last), [])
