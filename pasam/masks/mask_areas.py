@@ -349,3 +349,26 @@ def _widths(
         depths.append(cv2.distanceTransform(area.astype(np.uint8), cv2.DIST_L2, 5).max())
     low, middle, high = np.percentile(np.concatenate(widths), [10, 50, 90]).tolist()
     return (low, middle, high), float(min(depths))
+
+
+def lies_round(border: NDArray[np.bool_], areas: NDArray[np.bool_]) -> bool:
+    """Tell a thin border round all areas, or nearly, from an area of its own.
+
+    What else is of the border's value does not count.
+
+    Args:
+        border: Where it is, (H, W).
+        areas: What it may lie round, (H, W), without any of it.
+    """
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    beside = (cv2.dilate(areas.astype(np.uint8), cross) > 0) & ~areas
+    rim = beside & border
+    if np.count_nonzero(rim) <= _ROUND * np.count_nonzero(beside):
+        return False
+    side = max(_FEW_PIXELS, round(_BORDER * max(border.shape))) + 1
+    wide = cv2.morphologyEx(border.astype(np.uint8), cv2.MORPH_OPEN, np.ones((side, side)))
+    return bool(2 * np.count_nonzero(rim & (wide > 0)) < np.count_nonzero(rim))
+
+
+_ROUND = 2 / 3  # of the pixels beside the areas
+_BORDER = 0.02  # of the longer side; Pascal VOC's is 5 of 500 pixels

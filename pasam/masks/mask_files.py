@@ -29,6 +29,7 @@ from pasam.masks.mask_areas import (
     in_patches,
     is_cut_out,
     is_soft,
+    lies_round,
     scattered_values,
     share_alike,
     unblended,
@@ -97,7 +98,7 @@ class MaskFile:
     objects: tuple[tuple[str, int], ...]
     """Label and number of pixels of every object; one without a label unless it is an index."""
     has_void: bool = False
-    """Whether 255 or 65535, or Pascal VOC's colour, stands for what belongs to no object."""
+    """Whether 255 or 65535 stands for what belongs to no object; of a colour the notes say so."""
     notes: tuple[str, ...] = ()
     """What was understood that a person might have meant otherwise."""
     is_plain: bool = True
@@ -195,7 +196,7 @@ def _of_greys(path: Path, decoded: MaskPixels, reading: Reading) -> MaskFile:
     if reading is Reading.AUTO:
         kind = _grey_kind(path, pixels, decoded.is_lossy)
     if kind is MaskKind.INDEX:
-        return _index(path, pixels // decoded.step, reading, notes)
+        return _index(path, pixels // decoded.step, reading, notes, decoded.border)
     if top == 1:
         pixels = pixels * np.uint8(255)
     elif top > 255:
@@ -209,7 +210,9 @@ def _of_greys(path: Path, decoded: MaskPixels, reading: Reading) -> MaskFile:
 def _refuse_trimap(
     path: Path, values: NDArray[Any], found: NDArray[Any], *, least_width: float = 3
 ) -> None:
-    """Refuse three values that could be an object, its border and the background.
+    """Refuse values that a trimap holds: known ones, or black, a thin border of grey, and white.
+
+    Other numbers and colours are objects, however thin: of cells, vessels, wheels and plates.
 
     Args:
         path: The file.
@@ -217,19 +220,24 @@ def _refuse_trimap(
         found: All that there are, in order.
         least_width: Pixels that the border is wide, at least; thinner ones may be blended edges.
     """
-    present = set(found.tolist())
-    if present in _TRIMAPS:
-        raise doubt(path, f"holds {sorted(present)}: a trimap, or a numbering", trimap=True)
-    border = _border(values, found, least_width, is_any=_ends_in_void(values, found))
-    if border is not None and border != np.iinfo(values.dtype).max:  # which is void
-        said = ", ".join(map(str, found.tolist()))
-        said = f"holds [{said}], of which {border} lies as a thin border between the others"
+    present = found.tolist()
+    if set(present) in _TRIMAPS:
+        raise doubt(path, f"holds {present}: a trimap, or a numbering", trimap=True)
+    if not _are_shades(present):
+        return
+    border = _border(values, found, least_width, is_any=False)
+    if border == present[1]:
+        said = f"holds {present}, of which {border} lies as a thin border between the others"
         raise doubt(path, f"{said}: a trimap, or a numbering", trimap=True)
 
 
-def _ends_in_void(values: NDArray[Any], found: NDArray[Any]) -> bool:
-    """Tell whether the highest number is that of void, which lies round objects, not in them."""
-    return values.ndim == 2 and int(found[-1]) == np.iinfo(values.dtype).max
+def _are_shades(present: list[int]) -> bool:
+    """Tell whether numbers, in order, are black, a grey about half of white, and white."""
+    if len(present) != 3 or present[0] != 0:
+        return False
+    factor = 257 if present[2] > _WHITE else 1  # of 16 bits
+    is_white = (_WHITE - 1) * factor <= present[2] <= _WHITE * factor
+    return is_white and present[2] <= 4 * present[1] <= 3 * present[2]
 
 
 def _border(
@@ -299,8 +307,22 @@ def _blurred(path: Path, found: str, kind: str = "label_map") -> InvalidItemErro
     )
 
 
-def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str, ...]) -> MaskFile:
-    """Number the objects of an index mask, blended edges given to what they lie beside."""
+def _index(
+    path: Path,
+    pixels: NDArray[Any],
+    reading: Reading,
+    notes: tuple[str, ...],
+    border: int | None = None,
+) -> MaskFile:
+    """Number the objects of an index mask, blended edges given to what they lie beside.
+
+    Args:
+        path: The file.
+        pixels: Numbers, (H, W), or colours, (H, W, 3).
+        reading: What the file is taken for.
+        notes: What was understood of it before.
+        border: Number of Pascal VOC's colour of borders in the file's palette.
+    """
     labels = _colour_numbers(pixels) if pixels.ndim == 3 else pixels
     labels = labels if labels.dtype == np.uint64 else labels.astype(np.uint32)
     digits = 3 * pixels.dtype.itemsize * 2 if pixels.ndim == 3 else 0
@@ -318,12 +340,12 @@ def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str,
     void = _void(pixels, areas)
     has_void = void is not None and areas.pop(void, None) is not None
     if reading is Reading.AUTO:
-        seen, main = _main_values(pixels, labels, values, counts)
-        border = _border(seen, main, 1, is_any=_ends_in_void(pixels, main))
-        if border is not None and border != void:
-            names = [_label(value, digits) for value in (border, *values.tolist())]
-            found = f"holds {', '.join(names[1:])}, of which {names[0]} lies as a thin border"
-            raise doubt(path, f"{found} between the others: a trimap, or a numbering", trimap=True)
+        border = _border_of_voc(pixels, areas) if border is None else border
+        if _lies_round(border, labels, areas):
+            areas.pop(border)
+            notes = (*notes, f"Pascal VOC's colour of borders, {VOC_VOID}, is no object")
+        elif pixels.ndim == 2:
+            notes = (*notes, *_possible_trimap(path, labels, values, counts, void))
     if not areas:
         raise empty(path, "is all black: the mask marks no pixel")
     if len(areas) > MOST_OBJECTS:
@@ -338,15 +360,39 @@ def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str,
     )  # fmt: skip
 
 
+def _possible_trimap(
+    path: Path, labels: NDArray[Any], values: NDArray[Any], counts: NDArray[Any], void: int | None
+) -> tuple[str, ...]:
+    """Refuse a trimap's values, and say of others that lie like one what could be said instead.
+
+    Args:
+        path: The file.
+        labels: Numbers, (H, W).
+        values: All that there are, in order.
+        counts: Pixels of each.
+        void: The number that is void where it is there.
+    """
+    seen, main = _main_values(labels, values, counts)
+    _refuse_trimap(path, seen, main, least_width=1)
+    border = _border(seen, main, 1, is_any=int(main[-1]) == void)
+    if border is None or border == void:
+        return ()
+    return (
+        "one of its numbers lies as a border between the others, and is an object; if it is none, "
+        "say --masks-are trimap",
+    )
+
+
 def _main_values(
-    pixels: NDArray[Any], labels: NDArray[Any], values: NDArray[Any], counts: NDArray[Any]
+    labels: NDArray[Any], values: NDArray[Any], counts: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Give numbers that are nearly another one, of far more pixels, as that one; and what is left.
 
-    Filters and lossy forms leave some beside three values that a trimap has. Args as in `_index`.
+    Filters and lossy forms leave some beside three values that a trimap has. Args as in
+    `_possible_trimap`.
     """
     is_main = counts >= _MAIN * labels.size
-    if pixels.ndim == 3 or len(values) == np.count_nonzero(is_main) or not 2 < is_main.sum() < 4:
+    if len(values) == np.count_nonzero(is_main) or not 2 < is_main.sum() < 4:
         return labels, values
     main = values[is_main].astype(np.int64)
     distance = np.abs(values.astype(np.int64)[:, None] - main[None])
@@ -359,19 +405,27 @@ def _main_values(
 def _void(pixels: NDArray[Any], areas: Mapping[int, int]) -> int | None:
     """Find the number that stands for no object: the highest, unless the one before it is there.
 
-    Among colours it is Pascal VOC's, where all others are of its palette.
-
     Args:
-        pixels: Numbers, (H, W), or colours, (H, W, 3).
+        pixels: Numbers, (H, W), or colours, (H, W, 3), of which none is void.
         areas: Pixels of each number or colour but 0.
     """
-    if len(areas) < 2:
+    void = int(np.iinfo(pixels.dtype).max)
+    return void if pixels.ndim == 2 and len(areas) > 1 and void - 1 not in areas else None
+
+
+def _lies_round(border: int | None, labels: NDArray[Any], areas: Mapping[int, int]) -> bool:
+    """Tell whether the number of a border, where it is there, lies thinly round all others."""
+    if border not in areas or len(areas) < 2:
+        return False
+    is_border = labels == border
+    return lies_round(is_border, (labels > 0) & ~is_border)
+
+
+def _border_of_voc(pixels: NDArray[Any], areas: Mapping[int, int]) -> int | None:
+    """Give the number of Pascal VOC's colour of borders, where all colours are of its palette."""
+    if pixels.ndim == 2 or pixels.dtype != np.uint8 or any(value & _BESIDE_VOC for value in areas):
         return None
-    if pixels.ndim == 2:
-        void = int(np.iinfo(pixels.dtype).max)
-        return None if void - 1 in areas else void
-    is_of_voc = pixels.dtype == np.uint8 and not any(value & _BESIDE_VOC for value in areas)
-    return int(_colour_numbers(np.array([[VOC_VOID]], np.uint8))[0, 0]) if is_of_voc else None
+    return int(_colour_numbers(np.array([[VOC_VOID]], np.uint8))[0, 0])
 
 
 def _objects_apart(

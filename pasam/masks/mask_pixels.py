@@ -62,6 +62,8 @@ class MaskPixels:
     """Whether other readers give the same values."""
     step: int = 1
     """What was stored as 1 is this much, where numbers of 2 or 4 bits are spread over 0..255."""
+    border: int | None = None
+    """Number that the palette gives Pascal VOC's colour of borders, where a tool has sorted it."""
 
 
 def decode_mask(path: Path) -> MaskPixels:
@@ -135,7 +137,10 @@ def _by_pillow(
         notes = (*notes, f"its page {page + 1} is the mask, and what is before it a preview")
     notes = (*notes, *_beyond_colours(form))
     is_exact = form is None or form.number_format == 1
-    return MaskPixels(values=values, is_lossy=is_lossy, notes=notes, step=step, is_exact=is_exact)
+    border = _border_of_palette(image, values) if image.mode == "P" and values.ndim == 2 else None
+    return MaskPixels(
+        values=values, is_lossy=is_lossy, notes=notes, step=step, is_exact=is_exact, border=border
+    )
 
 
 def _by_tifffile(path: Path) -> tuple[MaskPixels, int]:
@@ -346,11 +351,7 @@ def _of_palette(path: Path, image: Image.Image) -> tuple[NDArray[Any], tuple[str
     if (palette == palette[:, :1]).all():
         is_turned = list(used) == [0, 1] and palette[0].any() and not palette[1].any()
         return np.array(image.convert("L")), said if is_turned else ()
-    colours = palette[used]
-    void = used[(colours == VOC_VOID).all(axis=1)]
-    if len(void) and 255 not in used:  # a tool has sorted the palette anew
-        indices = np.where(indices == void[0], np.uint8(255), indices)
-    black = used[(colours == 0).all(axis=1)]
+    black = used[(palette[used] == 0).all(axis=1)]
     if list(black) == [0]:
         return indices, ()
     if len(black):
@@ -358,6 +359,13 @@ def _of_palette(path: Path, image: Image.Image) -> tuple[NDArray[Any], tuple[str
     if 0 in used and len(used) == 2:
         raise doubt(path, "has a palette of two colours, and neither is black: which is the mask")
     return indices, ()
+
+
+def _border_of_palette(image: Image.Image, indices: NDArray[Any]) -> int | None:
+    """Find Pascal VOC's colour of borders among the indices, (H, W); as 255 it is void anyhow."""
+    palette = np.array(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+    found = np.flatnonzero((palette == VOC_VOID).all(axis=1))
+    return int(found[0]) if len(found) == 1 and not (indices == _WHITE).any() else None
 
 
 def _opacity(image: Image.Image) -> NDArray[np.uint8]:

@@ -542,12 +542,13 @@ def test_the_mask_of_a_cut_out_photograph_is_its_transparency(tmp_path, suffix):
 
 def test_vocs_void_is_known_by_its_colour_wherever_a_tool_has_put_it(tmp_path):
     indices = np.zeros((40, 60), np.uint8)
-    indices[5:20, 5:20], indices[5:20, 30:50], indices[4, 4:22] = 1, 2, 3
+    indices[4:21, 4:21], indices[4:21, 29:51] = 3, 3
+    indices[5:20, 5:20], indices[5:20, 30:50] = 1, 2
     image = Image.fromarray(indices, "P")
     image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 224, 224, 192])
     image.save(tmp_path / "a.png")
     found = understand(tmp_path / "a.png")
-    assert (len(found.objects), found.has_void) == (2, True)
+    assert (len(found.objects), len(found.notes), found.has_void) == (2, 1, False)
     indices[indices == 2] = 255  # where another colour has that number, the void keeps its own
     image = Image.fromarray(indices, "P")
     colours = [0, 0, 0, 128, 0, 0, 0, 0, 9, 224, 224, 192, *range(4, 256)] * 9

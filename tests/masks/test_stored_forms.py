@@ -414,7 +414,8 @@ def test_vocs_border_is_void_as_a_colour_too_beside_its_other_colours_alone(tmp_
     for name in ("m.png", "m.gif"):
         Image.fromarray(colours[drawn]).save(tmp_path / name)
         assert_both(tmp_path / name)
-        assert understand(tmp_path / name).has_void
+        said = "Pascal VOC's colour of borders, (224, 224, 192), is no object"
+        assert said in understand(tmp_path / name).notes
     Image.fromarray(colours[drawn * (drawn != 2)]).save(tmp_path / "m.png")
     assert np.array_equal(masks_of(tmp_path / "m.png")[0], FIRST)  # and not a trimap
     colours[2] = 0, 255, 0  # another palette, in which this is a colour like any
@@ -430,10 +431,7 @@ def bordered(outer=3, inner=3):
     return distance < 30 - inner, (distance >= 30 - inner) & (distance < 30 + outer)
 
 
-TRIMAPS = [
-    (0, 128, 255), (0, 127, 255), (0, 100, 255), (0, 85, 255), (0, 129, 255), (0, 1, 2),
-    (0, 100, 200), (64, 192, 255),
-]  # fmt: skip
+TRIMAPS = [(0, 128, 255), (0, 127, 255), (0, 100, 255), (0, 85, 255), (0, 129, 255)]
 
 
 @pytest.mark.parametrize("values", TRIMAPS)
@@ -453,13 +451,15 @@ def test_the_border_of_a_trimap_may_have_the_highest_number_be_a_fraction_or_a_c
     for mask in (inside + border * 2, inside + border * 0.5, inside + outside * 2 + border * 3):
         kind = np.float32 if mask.dtype == np.float64 else np.uint8
         tifffile.imwrite(tmp_path / "m.tif", mask.astype(kind))
-        with pytest.raises(InvalidItemError, match="a trimap, or a numbering"):
-            understand(tmp_path / "m.tif")
+        if mask.max() == 2:  # two objects, until it is said
+            assert "--masks-are trimap" in understand(tmp_path / "m.tif").notes[-1]
+        else:
+            with pytest.raises(InvalidItemError, match="a trimap, or a numbering"):
+                understand(tmp_path / "m.tif")
         assert np.array_equal(masks_of(tmp_path / "m.tif", Reading.TRIMAP)[0], inside)
     colours = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
     Image.fromarray(colours[inside + border * 2]).save(tmp_path / "m.png")
-    with pytest.raises(InvalidItemError, match="c0000ff lies as a thin border between the others"):
-        understand(tmp_path / "m.png")
+    assert len(understand(tmp_path / "m.png").objects) == 2
     with pytest.raises(InvalidItemError, match="holds colours, and a trimap 1, 2, 3"):
         understand(tmp_path / "m.png", Reading.TRIMAP)
 
