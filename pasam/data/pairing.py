@@ -27,7 +27,13 @@ from pasam.data.names.folder_images import (
     said_of_unread,
     unread_images,
 )
-from pasam.data.names.mask_names import mask_owners, match_names, name_below, said_of_alike
+from pasam.data.names.mask_names import (
+    Matching,
+    mask_owners,
+    match_names,
+    name_below,
+    said_of_alike,
+)
 from pasam.errors import DataError
 from pasam.files import Faults, is_regular, read_csv
 from pasam.masks.run_lengths import Rle
@@ -251,8 +257,7 @@ def _pairs_of_dataset(dataset: Path) -> Iterator[Pair | Fault]:
                 f"{dataset} lacks the folder '{folder.name}'; a data set needs 'im' (images) and "
                 "'gt' (masks)."
             )
-    masks = list_images(gt, deep=True, suffixes=READ_MASKS)
-    found = match_names(list_images(im, deep=True), masks, image_root=im, mask_root=gt)
+    found = _matched(im, gt)
     names = {"split": dataset.parent.name, "dataset": dataset.name}
     for first, second in found.same_name:
         message = (
@@ -279,18 +284,30 @@ def _pairs_of_dataset(dataset: Path) -> Iterator[Pair | Fault]:
             yield Pair(**names, image=image, mask=mask)
 
 
-def left_out_of_layout(own: Path) -> tuple[str, ...]:
-    """Say which pictures in the layout's folders are of kinds that are not read."""
-    parts = [
-        dataset / part
-        for split in (own / name for name in SPLITS)
-        if split.is_dir() and not (own / CSV_NAME).is_file()
-        for dataset in _folders(split)
-        for part in ("im", "gt")
-        if (dataset / part).is_dir()
-    ]
-    unread = {part: unread_images(part, deep=True, suffixes=READ_MASKS) for part in parts}
-    return tuple(f"{said_of_unread(part, found)}." for part, found in unread.items() if found)
+def notes_on_layout(own: Path, name: str = "") -> tuple[str, ...]:
+    """Say what is odd about the layout's folders: names that only look alike, files not read.
+
+    Args:
+        own: Folder as `find_pairs` reads it.
+        name: The data set that is meant; all if empty.
+    """
+    if (own / CSV_NAME).is_file():
+        return ()
+    splits = (own / split for split in SPLITS)
+    sets = [folder for split in splits if split.is_dir() for folder in _folders(split)]
+    notes = []
+    for im, gt in ((one / "im", one / "gt") for one in sets if name in ("", one.name)):
+        parts = [part for part in (im, gt) if part.is_dir()]
+        unread = {part: unread_images(part, deep=True, suffixes=READ_MASKS) for part in parts}
+        notes += [f"{said_of_unread(part, found)}." for part, found in unread.items() if found]
+        if len(parts) == 2 and (alike := _matched(im, gt).alike):
+            notes.append(f"{im.parent}: {said_of_alike(alike)}.")
+    return tuple(notes)
+
+
+def _matched(im: Path, gt: Path) -> Matching:
+    masks = list_images(gt, deep=True, suffixes=READ_MASKS)
+    return match_names(list_images(im, deep=True), masks, image_root=im, mask_root=gt)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -586,3 +586,14 @@ def test_a_group_or_series_on_both_sides_of_the_split_is_noted(photos):
     assert "series, by their names, are in train and in val, e.g. those of patient" in result.output
     grouped = add("dogs", *photos, "--dry-run", "--group", "^.*[0-9](?=[^0-9]+[0-9]+$)")
     assert (grouped.exit_code, "in train and in val" in grouped.output) == (0, False)
+
+
+def test_names_of_a_layout_that_only_look_alike_are_noted(photos):
+    for what, folder in (("photos", "im"), ("masks", "gt")):
+        Path(f"own/train/pets/{folder}").mkdir(parents=True)
+        Path(f"{what}/cat0.png").rename(f"own/train/pets/{folder}/{what[0]}.png")
+    Path("own/train/pets/im/p.png").rename("own/train/pets/im/M.png")
+    for which in (["own"], ["pets", "--own", "own"], ["--own", "own"]):
+        check = CliRunner().invoke(app, ["data", "check", *which, "--workers", "1"])
+        assert "1 masks are named like their images but for capitals" in check.output
+        assert check.exit_code == 0

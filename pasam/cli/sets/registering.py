@@ -274,12 +274,12 @@ def _pairs_to_check(
     """Find the pairs that an argument means, with what is wrong and what is odd about them."""
     from pasam.data.catalogue import read_catalogue
     from pasam.data.fetch import public_pairs
-    from pasam.data.pairing import find_pairs, left_out_of_layout
+    from pasam.data.pairing import find_pairs, notes_on_layout
 
     is_set = what in complete_own_set("")  # of the two that may be called so; ./cats is the folder
     if what is not None and Path(what).is_dir() and not is_set:
         pairs, found = find_pairs(Path(what))
-        return pairs, tuple(fault.message for fault in found), left_out_of_layout(Path(what))
+        return pairs, tuple(fault.message for fault in found), notes_on_layout(Path(what))
     catalogue = read_catalogue()
     if what is not None and (what in catalogue.entries or what in catalogue.groups):
         pairs, odd = public_pairs([what], root, lock)
@@ -289,7 +289,7 @@ def _pairs_to_check(
     pairs, found = find_pairs(folder)
     if what is None:
         public, odd = public_pairs(data.catalogue, root, lock)
-        odd = (*odd, *left_out_of_layout(folder))
+        odd = (*odd, *notes_on_layout(folder))
         return (*pairs, *public), tuple(fault.message for fault in found), odd
     chosen = tuple(pair for pair in pairs if pair.dataset == what)
     known = sorted({pair.dataset for pair in pairs} | {fault.dataset for fault in found} - {""})
@@ -298,7 +298,7 @@ def _pairs_to_check(
             f"'{what}' is no folder, no set of the catalogue, and none of {folder}, which holds "
             f"{known}."
         )
-    return chosen, _faults_of(what, found), ()
+    return chosen, _faults_of(what, found), notes_on_layout(folder, what)
 
 
 def _faults_of(name: str, faults: Sequence[Fault]) -> tuple[str, ...]:

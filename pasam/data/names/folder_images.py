@@ -33,7 +33,7 @@ _SHOWN = 5
 _BY_LAST_PART = "the last part of their path"
 _UNQUOTED = "their names without the per cent codes"
 _OF_UPLOAD = "their names without the prefix of Label Studio's upload"
-_ALIKE = "names that differ in capitals, blanks or the form of letters only"
+_ALIKE = "names that differ in capitals or blanks only"
 _BY_STEM = "names without a suffix"
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?P<name>.+)")
 _NOT_IN_UPLOADS = re.compile(r"[^-\w.]")
@@ -107,8 +107,8 @@ def plain_form(name: str) -> str:
 
 
 def look_of(name: str) -> str:
-    """Give what names have in common that look alike: capitals, blanks and wide letters are one."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    """Give what names have in common that differ in capitals and blanks only."""
+    return " ".join(plain_form(name.casefold()).split())
 
 
 def spellings(name: str) -> list[str]:

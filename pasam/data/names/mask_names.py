@@ -41,7 +41,7 @@ def match_names(
 
     The masks of `cat.jpg` are `cat.png`, `cat.jpg.png`, `cat_<anything>.png`, `cat-mask.png` and
     every file in a folder `cat`; the longest image name that fits wins. What is left then goes
-    together where capitals, blanks or the form of letters alone are different, and one image fits.
+    together where whole names differ in capitals or blanks alone, and one image fits.
 
     Args:
         images: Files below `image_root`.
@@ -100,7 +100,9 @@ def _look_alikes(images: Mapping[str, Path], masks: Mapping[Path, str]) -> dict[
         looks.setdefault(look_of(name), []).append(image)
     found = {}
     for mask, name in masks.items():
-        owners = next((looks[key] for key in mask_owners(look_of(name)) if key in looks), [])
+        owners = looks.get(
+            look_of(name), []
+        )  # no part of it: `A_7` is another photograph's than `a`
         if len(owners) == 1:
             found[mask] = owners[0]
     return found
@@ -145,6 +147,6 @@ def said_of_alike(alike: Sequence[tuple[Path, Path]]) -> str:
     """Say which pairs go together by names that only look alike."""
     image, mask = alike[0]
     return (
-        f"{len(alike)} masks are named like their images but for capitals, blanks or the form of "
-        f"letters, e.g. {mask.name} of {image.name}"
+        f"{len(alike)} masks are named like their images but for capitals or blanks, "
+        f"e.g. {mask.name} of {image.name}"
     )
