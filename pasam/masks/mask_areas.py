@@ -372,3 +372,18 @@ def lies_round(border: NDArray[np.bool_], areas: NDArray[np.bool_]) -> bool:
 
 _ROUND = 2 / 3  # of the pixels beside the areas
 _BORDER = 0.02  # of the longer side; Pascal VOC's is 5 of 500 pixels
+
+
+def contact(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> int:
+    """Count the pairs of neighbours, beside and below, of which one lies in each area, (H, W)."""
+    return sum(
+        int(np.count_nonzero(one[here] & other[there]))
+        for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1]))
+        for one, other in ((first, second), (second, first))
+    )
+
+
+def rim_share(area: NDArray[np.bool_]) -> float:
+    """Measure how much of an image's rim, one pixel wide, lies in an area, (H, W), in [0, 1]."""
+    rim = np.concatenate([area[0], area[-1], area[:, 0], area[:, -1]])
+    return float(rim.mean())

@@ -24,7 +24,6 @@ from pasam.masks.mask_areas import (
     are_one_grey,
     are_plateaus,
     are_small_cells,
-    border_between,
     flat_areas,
     in_patches,
     is_cut_out,
@@ -43,6 +42,7 @@ from pasam.masks.mask_pixels import (
     doubt,
     empty,
 )
+from pasam.masks.trimaps import parts_of, possible_trimap, refuse_trimap
 
 MOST_OBJECTS = 65_535
 """More than that are no objects of one image."""
@@ -53,13 +53,8 @@ _BLURRED = (
     "JPEG, lossy WebP and the like keep a value only about, so that neighbouring numbers run into "
     "each other and no reader can tell them apart"
 )
-_HALVES = {1: {0, 127, 128, 255}, 257: {0, 127 * 257, 32767, 32768, 128 * 257, 65535}}
-"""What trimaps of 8 and of 16 bits hold: background, border (one or the other half), object."""
-_TRIMAPS = [{1, 2, 3}, *({0, one, max(of)} for of in _HALVES.values() for one in of - {0, max(of)})]
 _BYTE = 8  # bits
 _WHITE = 255
-_MAIN = 0.005  # fraction of the pixels that a value of a trimap has at least
-_NEARLY = 32  # fraction of the highest number by which another one is nearly the same
 _BESIDE_VOC = 0x1F1F3F
 """Bits that no colour of Pascal VOC's palette has, red, green and blue one behind the other."""
 
@@ -84,7 +79,7 @@ class Reading(StrEnum):
     """Every value but 0 is an object."""
     TRIMAP = "trimap"
     """One object per file: 1 of 1, 2, 3 (border 3), 255 of 0, 127 or 128, 255, or the one of any
-    three values that a thin border parts from the background."""
+    three values that a border parts from a lower background, which lies at the image's rim."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,7 +185,7 @@ def _of_greys(path: Path, decoded: MaskPixels, reading: Reading) -> MaskFile:
         raise empty(path, "is all black: the mask marks no pixel")
     if decoded.values.dtype.kind == "f":
         if reading is Reading.AUTO:
-            _refuse_trimap(path, pixels, np.unique(pixels))
+            refuse_trimap(path, pixels, np.unique(pixels))
         return _one_object(path, MaskKind.SOFT, pixels, notes, is_plain=is_plain)
     kind = MaskKind.INDEX if reading is Reading.INDEX else MaskKind.SOFT
     if reading is Reading.AUTO:
@@ -207,53 +202,6 @@ def _of_greys(path: Path, decoded: MaskPixels, reading: Reading) -> MaskFile:
     return _one_object(path, kind, mask, notes, is_plain=is_plain and top <= 255)
 
 
-def _refuse_trimap(
-    path: Path, values: NDArray[Any], found: NDArray[Any], *, least_width: float = 3
-) -> None:
-    """Refuse values that a trimap holds: known ones, or black, a thin border of grey, and white.
-
-    Other numbers and colours are objects, however thin: of cells, vessels, wheels and plates.
-
-    Args:
-        path: The file.
-        values: Numbers, (H, W).
-        found: All that there are, in order.
-        least_width: Pixels that the border is wide, at least; thinner ones may be blended edges.
-    """
-    present = found.tolist()
-    if set(present) in _TRIMAPS:
-        raise doubt(path, f"holds {present}: a trimap, or a numbering", trimap=True)
-    if not _are_shades(present):
-        return
-    border = _border(values, found, least_width, is_any=False)
-    if border == present[1]:
-        said = f"holds {present}, of which {border} lies as a thin border between the others"
-        raise doubt(path, f"{said}: a trimap, or a numbering", trimap=True)
-
-
-def _are_shades(present: list[int]) -> bool:
-    """Tell whether numbers, in order, are black, a grey about half of white, and white."""
-    if len(present) != 3 or present[0] != 0:
-        return False
-    factor = 257 if present[2] > _WHITE else 1  # of 16 bits
-    is_white = (_WHITE - 1) * factor <= present[2] <= _WHITE * factor
-    return is_white and present[2] <= 4 * present[1] <= 3 * present[2]
-
-
-def _border(
-    values: NDArray[Any], found: NDArray[Any], least_width: float, *, is_any: bool
-) -> int | None:
-    """Find the value, but 0, that lies as a border between two others, if it does.
-
-    The border is thin, unless it `is_any`.
-    """
-    if len(found) != 3:
-        return None
-    numbers = np.searchsorted(found, values)
-    which = border_between(numbers, least_width=least_width, is_any=is_any)
-    return None if which is None else int(found[which]) or None  # 0 is the background
-
-
 def _grey_kind(path: Path, values: NDArray[Any], is_lossy: bool) -> MaskKind:
     found = _present(values)
     top, present = int(found[-1]), set(found.tolist())
@@ -261,7 +209,7 @@ def _grey_kind(path: Path, values: NDArray[Any], is_lossy: bool) -> MaskKind:
         return MaskKind.ZERO_ONE
     if present in ({0, 255}, {0, 65535}, {255}, {65535}):
         return MaskKind.ZERO_255
-    _refuse_trimap(path, values, found)
+    refuse_trimap(path, values, found)
     # A blurred object may end at any top; numbers of many objects go as far, but lie in patches.
     is_graded = top in (255, 65535) or (len(found) > SHADES and not in_patches(values, top))
     if not (is_lossy or (is_graded and is_soft(values, top))):
@@ -345,7 +293,7 @@ def _index(
             areas.pop(border)
             notes = (*notes, f"Pascal VOC's colour of borders, {VOC_VOID}, is no object")
         elif pixels.ndim == 2:
-            notes = (*notes, *_possible_trimap(path, labels, values, counts, void))
+            notes = (*notes, *possible_trimap(path, labels, values, counts, void))
     if not areas:
         raise empty(path, "is all black: the mask marks no pixel")
     if len(areas) > MOST_OBJECTS:
@@ -358,48 +306,6 @@ def _index(
         kind=MaskKind.INDEX, values=labels, objects=objects, has_void=has_void, notes=notes,
         is_plain=False, boxes=boxes,
     )  # fmt: skip
-
-
-def _possible_trimap(
-    path: Path, labels: NDArray[Any], values: NDArray[Any], counts: NDArray[Any], void: int | None
-) -> tuple[str, ...]:
-    """Refuse a trimap's values, and say of others that lie like one what could be said instead.
-
-    Args:
-        path: The file.
-        labels: Numbers, (H, W).
-        values: All that there are, in order.
-        counts: Pixels of each.
-        void: The number that is void where it is there.
-    """
-    seen, main = _main_values(labels, values, counts)
-    _refuse_trimap(path, seen, main, least_width=1)
-    border = _border(seen, main, 1, is_any=int(main[-1]) == void)
-    if border is None or border == void:
-        return ()
-    return (
-        "one of its numbers lies as a border between the others, and is an object; if it is none, "
-        "say --masks-are trimap",
-    )
-
-
-def _main_values(
-    labels: NDArray[Any], values: NDArray[Any], counts: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give numbers that are nearly another one, of far more pixels, as that one; and what is left.
-
-    Filters and lossy forms leave some beside three values that a trimap has. Args as in
-    `_possible_trimap`.
-    """
-    is_main = counts >= _MAIN * labels.size
-    if len(values) == np.count_nonzero(is_main) or not 2 < is_main.sum() < 4:
-        return labels, values
-    main = values[is_main].astype(np.int64)
-    distance = np.abs(values.astype(np.int64)[:, None] - main[None])
-    if int(distance.min(axis=1).max()) > int(main[-1]) // _NEARLY:
-        return labels, values
-    nearest = values[is_main][distance.argmin(axis=1)]
-    return nearest[np.searchsorted(values, labels)], values[is_main]
 
 
 def _void(pixels: NDArray[Any], areas: Mapping[int, int]) -> int | None:
@@ -468,22 +374,11 @@ def _boxes(labels: list[str], numbers: NDArray[Any]) -> dict[str, tuple[slice, s
 
 
 def _trimap(path: Path, pixels: NDArray[Any], notes: tuple[str, ...]) -> MaskFile:
-    """Take the object out of a trimap: a known one, or three values with a thin border."""
+    """Take the object out of a trimap: a known one, or three values with a border between two."""
     found = np.unique(pixels) if pixels.ndim == 2 else np.zeros(0, np.uint8)
-    present = set(found.tolist())
-    if not present or present <= {1, 2, 3}:
-        value, border = 1, 3
-    elif present <= _HALVES[1]:
-        value, border = 255, 128
-    elif present <= _HALVES[257]:
-        value, border = 65535, 32896
-    else:
-        border = _border(pixels, found, 1, is_any=True) or 0
-        others = [one for one in found.tolist() if one != border]
-        # Without a 0, only a border between the others in number, too, says which is the darker.
-        value = others[-1] if others[0] == 0 or others[0] < border < others[-1] else 0
-    if not present or not border or not value:
-        shown = sorted(present)[:8] if present else "colours"
+    value, border = parts_of(path, pixels, found) if len(found) else (0, 0)
+    if not border:
+        shown = found.tolist()[:8] or "colours"
         expected = "a trimap 1, 2, 3 or 0, 128, 255, or a thin border between two other values"
         raise doubt(path, f"holds {shown}, and {expected}")
     mask = np.where(pixels == value, 255, 0).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Prompts follow the reference's rules and mixes, and stack without loss."""
+"""Prompts follow the reference's rules and mixes; a trimap has one object, and numbers theirs."""
 
 from collections import Counter
 
@@ -9,9 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from torch.nn import functional
 
-from pasam.errors import DataError, ShapeError
+from pasam.errors import DataError, InvalidItemError, ShapeError
+from pasam.masks.mask_files import Reading, understand
 from pasam.masks.prompts import (
     Prompt,
     collate_prompts,
@@ -383,3 +385,75 @@ def test_a_view_is_the_part_of_the_scaled_image_that_its_draws_name(seed):
     )
     expected = np.pad(part, ((0, 12 - part.shape[0]), (0, 0)))
     np.testing.assert_array_equal(view.masks[0] > 128, expected)
+
+
+@pytest.mark.parametrize("values", [(1, 2), (2, 1), (80, 160), (1, 255), (9, 100)])
+def test_two_objects_of_which_one_lies_thinly_round_the_other_stay_two(tmp_path, values):
+    rows, columns = np.mgrid[:140, :170]
+    distance = np.hypot(columns - 80, rows - 70)
+    for width in (3, 6, 10, 16):
+        ring = (distance >= 60 - width) & (distance < 60)
+        for kind in (np.uint8, np.uint16, np.int32) if values[1] < 255 else (np.uint16,):
+            labels = np.where(ring, values[0], (distance < 60) * values[1]).astype(kind)
+            Image.fromarray(labels).save(tmp_path / "m.tif")
+            found = understand(tmp_path / "m.tif")
+            counts = dict(found.objects)
+            assert counts[str(values[0])] == np.count_nonzero(ring)
+            assert len(counts) == 2
+            assert "--masks-are trimap" in found.notes[-1] or width > 10
+        colours = np.array([[0, 0, 0], [90, 200, 40], [0, 0, 255]], np.uint8)
+        Image.fromarray(colours[ring + (distance < 60) * np.uint8(1)]).save(tmp_path / "m.png")
+        assert len(understand(tmp_path / "m.png").objects) == 2
+
+
+def test_a_trimap_of_any_values_is_never_turned_round(tmp_path):
+    rows, columns = np.mgrid[:80, :100]
+    distance = np.hypot(columns - 50, rows - 40)
+    parts = np.digitize(distance, [24, 30])  # the object, its border and the background
+    filled = np.where(columns < 6, 1, 0)
+
+    def taken(values, parts):
+        Image.fromarray(np.array(values, np.uint8)[parts]).save(tmp_path / "m.png")
+        return understand(tmp_path / "m.png", Reading.TRIMAP).mask() > 128
+
+    for values in ((1, 3, 2), (3, 2, 1), (255, 128, 0), (2, 1, 0), (200, 100, 0), (1, 2, 0)):
+        assert np.array_equal(taken(values, parts), parts == 0)
+    for values in ((1, 3, 2), (255, 128, 0)):
+        assert np.array_equal(taken(values, filled), filled == 0)
+    for values, of in (((2, 1), filled), ((3, 2), filled), ((0, 100, 200), parts)):
+        with pytest.raises(
+            InvalidItemError, match=r"m\.png holds .* which is the object and which"
+        ):
+            taken(values, of)
+    with pytest.raises(InvalidItemError, match="which is the object"):
+        taken((1, 2, 3), parts)  # the background of 1, 2, 3 inside
+    corner = np.where(columns + rows < 20, 2, np.where(columns + rows < 26, 1, 0))
+    with pytest.raises(InvalidItemError, match="which is the object"):
+        taken((2, 1, 0), corner)
+    assert np.array_equal(taken((1, 3, 2), corner), corner == 0)
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_an_object_in_the_colour_of_vocs_borders_is_one_unless_it_lies_thinly_round(
+    tmp_path, palette
+):
+    colours = np.array([[0, 0, 0], [128, 0, 0], [224, 224, 192]], np.uint8)
+
+    def counts(labels, reading=Reading.AUTO):
+        image = Image.fromarray(labels if palette else colours[labels])
+        if palette:
+            image.putpalette(colours.tobytes())
+        image.save(tmp_path / "m.png")
+        found = understand(tmp_path / "m.png", reading)
+        assert len(found.notes) == 2 - len(found.objects)
+        return [pixels for _, pixels in found.objects]
+
+    apart = np.zeros((128, 160), np.uint8)
+    apart[20:60, 20:60], apart[70:110, 90:130] = 1, 2
+    assert counts(apart) == counts(apart, Reading.INDEX) == [1600, 1600]
+    for width, pixels in ((1, []), (5, []), (15, [3300])):
+        ringed = np.zeros((128, 160), np.uint8)
+        ringed[20 - width : 60 + width, 20 - width : 60 + width] = 2
+        ringed[20:60, 20:60] = 1
+        assert counts(ringed) == [1600, *pixels]
+        assert len(counts(ringed, Reading.INDEX)) == 2

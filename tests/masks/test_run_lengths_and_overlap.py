@@ -15,7 +15,7 @@ from pasam.data.coco import from_coco
 from pasam.errors import DataError, InvalidItemError, ParamsError, ShapeError
 from pasam.masks import run_lengths
 from pasam.masks.images import encode_png
-from pasam.masks.mask_files import MaskKind, Reading, read_mask, understand
+from pasam.masks.mask_files import MaskKind, read_mask, understand
 from pasam.masks.overlap import Region, band_width, boundary, boundary_iou, mask_iou, overlap
 from pasam.masks.polygons import polygons_of
 from pasam.masks.run_lengths import (
@@ -575,48 +575,3 @@ def test_fractions_from_0_to_255_are_greys_where_they_are_an_edge(tmp_path):
         Image.fromarray(wrong.astype(np.float32)).save(tmp_path / "m.tif")
         with pytest.raises(InvalidItemError, match=r"fractions above 1 \(up to .* Expected fract"):
             understand(tmp_path / "m.tif")
-
-
-@pytest.mark.parametrize("palette", [False, True])
-def test_an_object_in_the_colour_of_vocs_borders_is_one_unless_it_lies_thinly_round(
-    tmp_path, palette
-):
-    colours = np.array([[0, 0, 0], [128, 0, 0], [224, 224, 192]], np.uint8)
-
-    def counts(labels, reading=Reading.AUTO):
-        image = Image.fromarray(labels if palette else colours[labels])
-        if palette:
-            image.putpalette(colours.tobytes())
-        image.save(tmp_path / "m.png")
-        found = understand(tmp_path / "m.png", reading)
-        assert len(found.notes) == 2 - len(found.objects)
-        return [pixels for _, pixels in found.objects]
-
-    apart = np.zeros((128, 160), np.uint8)
-    apart[20:60, 20:60], apart[70:110, 90:130] = 1, 2
-    assert counts(apart) == counts(apart, Reading.INDEX) == [1600, 1600]
-    for width, pixels in ((1, []), (5, []), (15, [3300])):
-        ringed = np.zeros((128, 160), np.uint8)
-        ringed[20 - width : 60 + width, 20 - width : 60 + width] = 2
-        ringed[20:60, 20:60] = 1
-        assert counts(ringed) == [1600, *pixels]
-        assert len(counts(ringed, Reading.INDEX)) == 2
-
-
-@pytest.mark.parametrize("values", [(1, 2), (2, 1), (80, 160), (1, 255), (9, 100)])
-def test_two_objects_of_which_one_lies_thinly_round_the_other_stay_two(tmp_path, values):
-    rows, columns = np.mgrid[:140, :170]
-    distance = np.hypot(columns - 80, rows - 70)
-    for width in (3, 6, 10, 16):
-        ring = (distance >= 60 - width) & (distance < 60)
-        for kind in (np.uint8, np.uint16, np.int32) if values[1] < 255 else (np.uint16,):
-            labels = np.where(ring, values[0], (distance < 60) * values[1]).astype(kind)
-            Image.fromarray(labels).save(tmp_path / "m.tif")
-            found = understand(tmp_path / "m.tif")
-            counts = dict(found.objects)
-            assert counts[str(values[0])] == np.count_nonzero(ring)
-            assert len(counts) == 2
-            assert "--masks-are trimap" in found.notes[-1] or width > 10
-        colours = np.array([[0, 0, 0], [90, 200, 40], [0, 0, 255]], np.uint8)
-        Image.fromarray(colours[ring + (distance < 60) * np.uint8(1)]).save(tmp_path / "m.png")
-        assert len(understand(tmp_path / "m.png").objects) == 2
