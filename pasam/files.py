@@ -43,7 +43,7 @@ _NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\:\ud800-\udfff]")
 _LONGEST_NAME, _LONGEST_PATH = 255, 2000  # bytes; systems take 4096 with the folder before it
 _LFS = "version https://git-lfs"
 _DELIMITERS = ",;\t|"
-_SEPARATOR = re.compile(r"sep=([,;\t|])\s*")
+_SEPARATOR = re.compile(r'("?)sep=([,;\t|])\1\s*')
 """A line of Excel's before the table's first."""
 REPEAT = "Run `dvc repro` to make it again."
 
@@ -214,15 +214,14 @@ def read_csv(
 
     Args:
         path: The file. Commas, semicolons, tabs or bars part its cells: what the first line has
-            most of, or what Excel's `sep=;` before it says.
+            most of outside quotes, or what Excel's `sep=;` before it says.
         advice: What to do about a missing or damaged one.
-        known: Names that are taken in whatever capitals they stand.
+        known: Names that are taken in other capitals where none stands as it is.
 
     Returns:
         The names, and of each row the number of its last line and its cells by name, stripped;
         cells that are empty or have no name are left out, and what stands beyond the last name is
-        under the name "". Rows are read one by one, for a table may have hundreds of thousands;
-        what is wrong with the file is raised on the way.
+        under the name "". Rows are read one by one; what is wrong is raised on the way.
 
     Raises:
         DataError: The file is missing, no text, no CSV, has a name twice, or has more than
@@ -230,7 +229,7 @@ def read_csv(
     """
     read = _csv_rows(path, advice)
     _, first = next(read, (0, []))
-    spelt = {name.casefold(): name for name in known}
+    spelt = {name.casefold(): name for name in known if name not in map(str.strip, first)}
     names = tuple(spelt.get(name.strip().casefold(), name.strip()) for name in first)
     if twice := [name for name, count in Counter(names).items() if name and count > 1]:
         raise DataError(f"{path} has the column '{twice[0]:.60}' twice. Keep one. {advice}")
@@ -250,7 +249,8 @@ def _csv_rows(path: Path, advice: str) -> Iterator[tuple[int, list[str]]]:
     with _opened_text(path, advice, DataError, MOST_JSON) as file:
         head = file.readline(_LONGEST_PATH)
         told = _SEPARATOR.fullmatch(head)
-        parted_by = told[1] if told else max(_DELIMITERS, key=head.count)
+        bare = re.sub(r'"[^"]*("|$)', "", head)  # a name may hold a delimiter in quotes
+        parted_by = told[2] if told else max(_DELIMITERS, key=bare.count)
         if not told:
             file.seek(0)
         reader = csv.reader(file, delimiter=parted_by, skipinitialspace=True, strict=True)

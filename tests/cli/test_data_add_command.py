@@ -385,7 +385,7 @@ def test_a_table_of_a_german_excel_on_windows_is_read(photos):
             'image,mask\n"photos/cat0.png,masks/cat0.png\n',
             "no readable CSV: unexpected end",
         ),
-        ("image,mask,Mask\nphotos/cat0.png,masks/cat0.png,x\n", "has the column 'mask' twice"),
+        ("image,MASK,Mask\nphotos/cat0.png,masks/cat0.png,x\n", "has the column 'mask' twice"),
         ("image,mask\nphotos/cat0.png,masks/cat0.png,x\n", "row 2: 'x' stands beyond the last"),
         ("photos/cat0.png,masks/cat0.png\n", "['photos/cat0.png', 'masks/cat0.png'] in its first"),
     ],

@@ -1,5 +1,6 @@
 """Manifest and inventory describe items truly, have the same bytes, and are read strictly."""
 
+import csv
 import hashlib
 import importlib.metadata
 import math
@@ -41,6 +42,7 @@ from pasam.data.manifest import (
     write_manifest,
 )
 from pasam.data.own_sets import held_out
+from pasam.data.pairing import from_csv
 from pasam.errors import DataError
 from pasam.masks.images import located, package_path, write_png
 
@@ -384,3 +386,21 @@ def test_an_image_of_a_package_is_that_of_its_own_version_wherever_its_path_lies
     for other in (first[:-1], f"{first}.1"):  # of 0.26.0 neither 0.26. nor 0.26.0.1
         with pytest.raises(OSError, match=f"scikit-image {version} is installed, and the manif"):
             located(Path(other, *rest))
+
+
+@pytest.mark.parametrize(
+    "head", ['image,mask,"note; a; b; c"', "image,mask,Image", "Mask,image,IMAGE,mask,Image"]
+)
+def test_names_of_columns_may_hold_delimiters_and_stand_beside_their_like(head, tmp_path):
+    (tmp_path / "a.png").touch()
+    cells = {"image": "a.png", "mask": "a.png"}
+    named = next(csv.reader([head]))
+    row = ",".join(cells.get(name, "another") for name in named)
+    (tmp_path / "t.csv").write_text(f"{head}\n{row}\n")
+    assert from_csv(tmp_path / "t.csv").candidates[0].masks == (tmp_path / "a.png",)
+
+
+def test_columns_alike_in_all_but_capitals_are_refused_where_none_is_as_it_should(tmp_path):
+    (tmp_path / "t.csv").write_text("IMAGE,mask,Image\na.png,a.png,b.png\n")
+    with pytest.raises(DataError, match="has the column 'image' twice"):
+        from_csv(tmp_path / "t.csv")

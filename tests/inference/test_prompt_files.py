@@ -266,6 +266,19 @@ def test_a_table_of_any_country_is_read(mark, tmp_path):
     assert prompt.box.tolist() == [1.5, 2, 30.25, 40]
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        'image,x,y,"category"\n"a;b;c;d;e.jpg",1,2,cup\n',
+        '"sep=;"\r\nimage;x;y\r\n"a;b;c;d;e.jpg";1;2\r\n',
+        '"sep=,"\nIMAGE,X,Y\n"a;b;c;d;e.jpg",1,2\n',
+    ],
+)
+def test_a_tables_delimiter_is_found_outside_quotes_and_told_in_them(head, tmp_path):
+    found = read(tmp_path / "p.csv", head, [Path("a;b;c;d;e.jpg")])
+    assert prompts(found, "a;b;c;d;e.jpg")[0].points.tolist() == [[1, 2]]
+
+
 def test_a_comma_that_may_part_thousands_is_no_decimal_one(tmp_path):
     with pytest.raises(DataError, match="line 2: x is 1,234, expected a number with a point"):
         read(tmp_path / "p.csv", "image;x;y\na.jpg;1,234;2\n")
