@@ -32,12 +32,21 @@ def read_params(path: Path = DEFAULT_PATH) -> dict[str, Any]:
     Raises:
         ParamsError: The file is missing, is not YAML, or holds no mapping.
     """
-    text = read_text(path, advice=_ADVICE, error=ParamsError)
+    text = params_text(path)
     content = copy.deepcopy(parse_params(text, path))
     if "extends" not in content:
         return content
     original = path.with_name(f"{content.pop('extends')}.yaml")
     return laid_over(read_params(original), content)
+
+
+def params_text(path: Path = DEFAULT_PATH) -> str:
+    """Read the text of a params file.
+
+    Raises:
+        ParamsError: The file is missing, or no text.
+    """
+    return read_text(path, advice=_ADVICE, error=ParamsError)
 
 
 @functools.lru_cache(maxsize=8)

@@ -22,6 +22,7 @@ from pasam.config.params_edit import edited, entry_text, same, with_entry, with_
 from pasam.config.params_file import (
     DEFAULT_PATH,
     mapping,
+    params_text,
     parse_params,
     read_params,
     section_in,
@@ -190,7 +191,7 @@ def use_preset(name: str, *, folder: Path = FOLDER, target: Path = DEFAULT_PATH)
     """
     validate(preset_path(name, folder))
     new, kept = compose_text(name, folder), Leaves()
-    old = target.read_text(encoding="utf-8") if target.exists() else ""
+    old = params_text(target) if target.exists() else ""
     if old:
         former = preset_in_use(target, folder)
         base, mine, theirs = (

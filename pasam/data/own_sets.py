@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pasam.config.params_edit import edited, with_line_ends
-from pasam.config.params_file import read_params
+from pasam.config.params_file import params_text, read_params
 from pasam.config.schema import SUMMARY_ROWS
 from pasam.data.archives import link_or_copy
 from pasam.data.inspection import (
@@ -578,7 +578,7 @@ def _benchmarks(params_file: Path) -> list[str]:
 
 
 def _with_benchmarks(names: list[str], params_file: Path) -> list[str]:
-    old, content = params_file.read_text(encoding="utf-8"), read_params(params_file)
+    old, content = params_text(params_file), read_params(params_file)
     content["evaluate"]["benchmarks"] = names
     new = edited(old, content)
     write_text(params_file, with_line_ends(new, params_file.read_bytes()))

@@ -477,7 +477,10 @@ def _listed(folder: Path, what: str, suffixes: Sequence[str]) -> list[Path]:
         raise DataError(f"The folder {folder} (--{what}) does not exist.")
     found = list_images(folder, deep=True, suffixes=suffixes)
     if not found:
-        raise DataError(f"{folder} (--{what}) holds no file that ends in {', '.join(suffixes)}.")
+        unread = unread_images(folder, deep=True, suffixes=suffixes)
+        there = f" There are {said_of_unread(folder, unread)}." if unread else ""
+        expected = ", ".join(suffixes)
+        raise DataError(f"{folder} (--{what}) holds no file that ends in {expected}.{there}")
     return found
 
 

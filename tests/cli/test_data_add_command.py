@@ -413,6 +413,10 @@ def test_pictures_that_are_not_read_are_counted_by_kind(photos):
     shutil.copy("masks/cat1.png", "masks/x.png")
     refused = add("cats", *photos).stderr
     assert "masks/x.png belongs to no image: x.heic cannot be read here" in refused
+    Path("raw").mkdir()
+    Path("raw/x.heic").touch()
+    refused = add("cats", "--images", "raw", *photos[2:]).stderr
+    assert "There are 1 files of raw that cannot be read here, e.g. x.heic" in refused
 
 
 def test_a_jfif_is_registered_as_the_jpeg_that_it_is(in_empty_folder, photos):

@@ -424,6 +424,16 @@ def test_a_memory_that_somebody_has_edited_is_none(folder, params):
     assert "cats" in read_params(params)["evaluate"]["benchmarks"]
 
 
+def test_a_params_file_in_another_encoding_is_read_or_refused_in_words(folder, params):
+    text = params.read_text()
+    params.write_bytes(text.encode("utf-16"))
+    use_preset("smoke", folder=folder, target=params)
+    assert params.read_text() == compose_text("smoke", folder)
+    params.write_bytes(f"# \u00e9\n{text}".encode("latin-1"))
+    with pytest.raises(ParamsError, match="cannot be read as text in UTF-8"):
+        use_preset("smoke", folder=folder, target=params)
+
+
 def test_line_ends_of_windows_stay(folder, params):
     params.write_bytes(params.read_bytes().replace(b"\n", b"\r\n"))
     for name in ("smoke", "default"):
