@@ -188,7 +188,7 @@ CPU_PROCESS = 490_000_000
 CPU_STEP_BYTES = 350
 """Bytes per grid cell, embedding channel and mask of a training step: the largest of HQ-SAM's and
 PA-SAM's on `tiny`."""
-CPU_VIEW_BYTES = 374
+CPU_VIEW_BYTES = 290
 """Bytes per input pixel and image that `tiny`'s encoder takes where no gradient is kept."""
 CPU_MASK_BYTES = 107
 """Bytes per grid cell, embedding channel and mask that is measured. At the official sizes a mask
