@@ -193,5 +193,6 @@ def _entry_place(text: str, path: Sequence[str]) -> tuple[int, int]:
 
 
 def with_line_ends(text: str, like: bytes) -> str:
-    """Give a text the line ends that a file has, Windows' if it has any."""
-    return text.replace("\n", "\r\n") if b"\r\n" in like else text
+    """Give a text the line ends that most lines of a file have."""
+    of_windows = like.count(b"\r\n")
+    return text.replace("\n", "\r\n") if 2 * of_windows > like.count(b"\n") else text

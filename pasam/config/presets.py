@@ -301,13 +301,20 @@ def _with_memory(text: str, hidden: Mapping[_Key, _Change]) -> str:
 def _recalled(memory: Mapping[_Key, _Change], base: Leaves, mine: Leaves) -> tuple[Leaves, Leaves]:
     """Put remembered changes into the preset that a file was made of, and into the file.
 
-    What a person has done since is added to a list, and takes the place of any other value.
+    What a person has done since is added to a list, or taken out of it for good, and takes the
+    place of any other value.
     """
     base, mine = dict(base), dict(mine)
     for key, change in memory.items():
         was, value, here, now = change.was, change.value, base.get(key, GONE), mine.get(key, GONE)
         if all(map(are_names, (was, value, here, now))):
-            value = joined_names(joined_names(was, value, here), now, value)
+            written = joined_names(was, value, here)
+            value = joined_names(written, now, value)
+            cut = (one for one in written if one in here and one not in now)
+            was = [
+                *was,
+                *(one for one in cut if one not in was),
+            ]  # as if they always had been there
         elif not same(now, value):
             continue
         base[key], mine[key] = was, value

@@ -416,6 +416,22 @@ def test_what_a_person_does_meanwhile_counts(folder, params):
     assert read_params(params)["evaluate"]["benchmarks"] == ["dis_like", "photos", "dogs"]
 
 
+@pytest.mark.parametrize("chain", [("default",), ("laptop", "default")])
+def test_a_list_that_was_cut_beside_a_preset_stays_cut(chain, folder, params):
+    edit(params, BENCHMARKS, "  benchmarks: [mine]")
+    use_preset("paper", folder=folder, target=params)
+    benchmarks = read_params(params)["evaluate"]["benchmarks"]
+    assert benchmarks == [*compose("paper", folder)["evaluate"]["benchmarks"], "mine"]
+    edit(params, f"  benchmarks: [{', '.join(benchmarks)}]", "  benchmarks: [mine]")
+    for name in (*chain, "paper", "default", "paper"):
+        use_preset(name, folder=folder, target=params)
+        assert read_params(params)["evaluate"]["benchmarks"] == ["mine"]
+    edit(params, "  benchmarks: [mine]", "  benchmarks: [COIFT, mine]")
+    for name in (*chain, "paper"):
+        use_preset(name, folder=folder, target=params)
+    assert sorted(read_params(params)["evaluate"]["benchmarks"]) == ["COIFT", "mine"]
+
+
 def test_a_memory_that_somebody_has_edited_is_none(folder, params):
     edit(params, BENCHMARKS, "  benchmarks: [dis_like, cats]")
     use_preset("laptop", folder=folder, target=params)
@@ -442,3 +458,12 @@ def test_line_ends_of_windows_stay(folder, params):
     add_benchmark("cats", params)
     assert params.read_bytes().count(b"\n") == params.read_bytes().count(b"\r\n")
     assert b"photos, cats]" in params.read_bytes()
+
+
+def test_one_line_end_of_windows_does_not_turn_all_others(folder, params):
+    params.write_bytes(params.read_bytes().replace(b"\n", b"\r\n", 1))
+    use_preset("smoke", folder=folder, target=params)
+    assert params.read_bytes().decode() == compose_text("smoke", folder)
+    params.write_bytes(params.read_bytes().replace(b"\n", b"\r\n", 1))
+    add_benchmark("cats", params)
+    assert b"\r" not in params.read_bytes()
