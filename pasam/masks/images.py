@@ -33,8 +33,8 @@ from pasam.masks.tiff_files import (
     pages_of,
     read_bands,
     read_form,
-    stack,
     to_choose,
+    turn_to_page,
     unread_bands,
 )
 
@@ -196,7 +196,7 @@ def load_image(
     """
     stored = _stored(source, formats, most_pixels, page, bands, least)
     left, orientation = stored.left, stored.orientation
-    notes = [f"made of its bands {bands}"] if bands else []
+    notes = [*stored.notes, *([f"made of its bands {bands}"] if bands else [])]
     pixels, scaled = eight_bits(stored.values)
     notes += [scaled] if scaled else []
     if stored.is_negative:
@@ -244,6 +244,8 @@ class _FileValues:
     """Whether light has to be taken for dark."""
     reduction: int = 1
     """As in `LoadedImage`."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the page that was read."""
 
 
 def _stored(
@@ -257,7 +259,7 @@ def _stored(
     """Decode an image, by Pillow where it keeps what is stored."""
     try:
         with open_image(source, formats=formats, most_pixels=most_pixels) as image:
-            _turn_to_page(image, source, page)
+            notes = turn_to_page(image, source, page)
             # Loading forgets the depth, and how a TIFF was stored, which Pillow turns itself.
             depth, orientation = stored_depth(image), orientation_of(image)
             left = orientation_left(image)
@@ -276,7 +278,7 @@ def _stored(
                 is_negative &= form is not None and (form.bits <= _BYTE) == form.is_array
                 return _FileValues(
                     values=values, orientation=orientation, left=left, is_negative=is_negative,
-                    reduction=reduction,
+                    reduction=reduction, notes=notes,
                 )  # fmt: skip
     except ChoiceError:
         raise
@@ -292,6 +294,7 @@ def _stored(
     return _FileValues(
         values=values, orientation=read.orientation, left=read.orientation,
         is_negative=read.form.is_white_low and not read.form.is_array and not bands,
+        notes=read.notes,
     )  # fmt: skip
 
 
@@ -465,17 +468,6 @@ def is_tiff(source: Path | bytes) -> bool:
             return file.read(4) in _TIFF
     except OSError:
         return False
-
-
-def _turn_to_page(image: Image.Image, source: Path | bytes, page: int | None) -> None:
-    """Turn to a page of a TIFF file; other formats' further frames are previews or animations."""
-    count = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-    if page is not None and not 1 <= page <= count:
-        raise to_choose(source, f"has {count} pages, and no page {page}", "one of them: page")
-    if page is not None and count > 1:
-        image.seek(page - 1)
-    elif count > 1 and len(pages_of(image)) > 1:
-        raise stack(source, count)
 
 
 _STRIP = 256  # rows

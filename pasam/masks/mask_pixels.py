@@ -96,7 +96,7 @@ def decode_mask(path: Path) -> MaskPixels:
 def _refuse_frames(path: Path, image: Image.Image) -> None:
     """Refuse a file with a page or frame for each object, of which all but one would be lost."""
     count = getattr(image, "n_frames", 1)
-    if image.format == "TIFF" and len(pages_of(image)) > 1:
+    if image.format == "TIFF" and len(pages_of(image).numbers) > 1:
         raise stack(path, count, "mask")
     if count == 1 or image.format not in _ANIMATED:
         return

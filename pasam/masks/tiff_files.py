@@ -163,28 +163,55 @@ class TiffPage:
     """As EXIF's; 1 where the file says none."""
     number: int
     """From 1."""
+    notes: tuple[str, ...]
+    """What a person should know of the choice of the page."""
 
 
-def main_pages(sizes: Sequence[tuple[int, int]], kinds: Sequence[int]) -> list[int]:
-    """Find the pages, counted from 0, that are no preview and no transparency of another one.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MainPages:
+    """The pages that are no preview and no transparency of another one."""
+
+    numbers: tuple[int, ...]
+    """From 0; the first is the one to read. None of a file without a page."""
+    is_stack: bool
+    """Whether a further one is as large as the first, so that one has to be chosen."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say that there are further pages of other sizes, which an image is not made of."""
+        said = "its first page is the image, and further ones of other sizes are left out"
+        return (said,) if len(self.numbers) > 1 and not self.is_stack else ()
+
+
+def main_pages(sizes: Sequence[tuple[int, int]], kinds: Sequence[int]) -> MainPages:
+    """Find the main pages: all but those that call themselves less, or are another one, smaller.
 
     Args:
         sizes: Of each page.
         kinds: `TiffTag.KIND` of each page; bit 0 also where `TiffTag.OLD_KIND` says so.
-
-    Returns:
-        Of the pages that do not call themselves either, those of the largest size; none of none.
     """
     whole = [n for n, kind in enumerate(kinds) if not kind & 0b101] or list(range(len(kinds)))
-    most = max((sizes[n][0] * sizes[n][1] for n in whole), default=0)
-    return [n for n in whole if sizes[n][0] * sizes[n][1] == most]
+    of_whole = {sizes[n] for n in whole}
+    numbers = [n for n in whole if not any(_is_smaller(sizes[n], size) for size in of_whole)]
+    count = sum(sizes[n] == sizes[numbers[0]] for n in numbers)
+    return MainPages(numbers=tuple(numbers), is_stack=count > 1)
 
 
-def pages_of(image: Image.Image) -> list[int]:
+def _is_smaller(size: tuple[int, int], whole: tuple[int, int]) -> bool:
+    """Tell whether a page could be a preview of another: half of either side at most, and alike."""
+    if min(size) == 0 or any(2 * one - 1 > of for one, of in zip(size, whole, strict=True)):
+        return False  # an odd side is rounded up
+    return size != whole and abs(size[1] - whole[1] * size[0] / whole[0]) <= _UNLIKE
+
+
+_UNLIKE = 2  # pixels by which rounding and blocks make a side of a preview longer or shorter
+
+
+def pages_of(image: Image.Image) -> MainPages:
     """Find the main pages of a TIFF that Pillow has opened, and turn to the first of them."""
     count = min(getattr(image, "n_frames", 1), _MOST_PAGES)
     if count == 1:
-        return [0]
+        return MainPages(numbers=(0,), is_stack=False)
     sizes, kinds = [], []
     for number in range(count):
         with contextlib.suppress(Exception):  # of a page that Pillow cannot decode, its tags say
@@ -193,8 +220,33 @@ def pages_of(image: Image.Image) -> list[int]:
         sizes.append((int(tags.get(TiffTag.WIDTH, 0)), int(tags.get(TiffTag.HEIGHT, 0))))
         kinds.append(int(tags.get(TiffTag.KIND, 0)) | (tags.get(TiffTag.OLD_KIND) == _REDUCED))
     found = main_pages(sizes, kinds)
-    image.seek(found[0])
+    image.seek(found.numbers[0])
     return found
+
+
+def turn_to_page(image: Image.Image, source: Path | bytes, page: int | None) -> tuple[str, ...]:
+    """Turn to a page of a TIFF file; other formats' further frames are previews or animations.
+
+    Args:
+        image: As Pillow has opened it.
+        source: The file, or its content.
+        page: Which one, from 1; None: the first main one, unless it is a stack.
+
+    Returns:
+        What a person should know of the page.
+    """
+    count = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+    if page is not None and not 1 <= page <= count:
+        raise to_choose(source, f"has {count} pages, and no page {page}", "one of them: page")
+    if count == 1:
+        return ()
+    if page is not None:
+        image.seek(page - 1)
+        return ()
+    found = pages_of(image)
+    if found.is_stack:
+        raise stack(source, count)
+    return found.notes
 
 
 def read_page(source: Path | bytes, page: int | None, what: str = "image") -> TiffPage:
@@ -212,16 +264,18 @@ def read_page(source: Path | bytes, page: int | None, what: str = "image") -> Ti
     try:
         with tifffile.TiffFile(file) as opened:
             count = len(opened.pages)
-            found = [page - 1] if page else _main_of(opened)
-            if len(found) == 1:
-                one = opened.pages[found[0]].aspage()
+            chosen = MainPages(numbers=((page or 1) - 1,), is_stack=False)
+            found = chosen if page else _main_of(opened)
+            is_one = len(found.numbers) == 1 or (what == "image" and not found.is_stack)
+            if found.numbers and is_one:
+                one = opened.pages[found.numbers[0]].aspage()
                 form, orientation = _form_of(one)
                 values, axes = one.asarray(), one.axes
     except Exception as error:  # noqa: BLE001 it raises whatever a damaged file makes of it
         raise _undecoded(source, error, what) from None
-    if not found:
+    if not found.numbers:
         raise to_choose(source, "has no page", "an intact TIFF", what, is_damaged=True)
-    if len(found) > 1:
+    if not is_one:
         raise stack(source, count, what)
     if not values.size:
         raise to_choose(source, "has no pixels", "an intact TIFF", what, is_damaged=True)
@@ -235,7 +289,10 @@ def read_page(source: Path | bytes, page: int | None, what: str = "image") -> Ti
     if form.slices > 1 or values.ndim != 3:
         which = "an export of its slices, a file each"
         raise to_choose(source, f"is a volume of {form.slices} slices", which, what)
-    return TiffPage(values=values, form=form, number=found[0] + 1, orientation=orientation)
+    return TiffPage(
+        values=values, form=form, number=found.numbers[0] + 1, orientation=orientation,
+        notes=found.notes,
+    )  # fmt: skip
 
 
 def read_form(source: Path | bytes) -> tuple[TiffForm, tuple[int, int], int]:
@@ -246,18 +303,18 @@ def read_form(source: Path | bytes) -> tuple[TiffForm, tuple[int, int], int]:
     """
     try:
         with tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
-            page = file.pages[_main_of(file)[0]].aspage()
+            page = file.pages[_main_of(file).numbers[0]].aspage()
             form, orientation = _form_of(page)
             return form, (page.imagelength, page.imagewidth), orientation
     except Exception as error:  # noqa: BLE001 it raises whatever a damaged file makes of it
         raise _undecoded(source, error, "image") from None
 
 
-def _main_of(opened: tifffile.TiffFile) -> list[int]:
+def _main_of(opened: tifffile.TiffFile) -> MainPages:
     """Find the main pages, from 0, as `main_pages` does."""
     seen = [opened.pages[n].aspage() for n in range(min(len(opened.pages), _MOST_PAGES))]
     kinds = [int(one.subfiletype) for one in seen]
-    return main_pages([(one.imagelength, one.imagewidth) for one in seen], kinds)
+    return main_pages([(one.imagewidth, one.imagelength) for one in seen], kinds)
 
 
 def _form_of(page: tifffile.TiffPage) -> tuple[TiffForm, int]:

@@ -5,6 +5,7 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from PIL import Image
 from torch.nn import functional
 
 from pasam.errors import DataError, InvalidItemError, ShapeError
+from pasam.masks.images import load_image, read_header
 from pasam.masks.mask_files import Reading, understand
 from pasam.masks.prompts import (
     Prompt,
@@ -457,3 +459,35 @@ def test_an_object_in_the_colour_of_vocs_borders_is_one_unless_it_lies_thinly_ro
         ringed[20:60, 20:60] = 1
         assert counts(ringed) == [1600, *pixels]
         assert len(counts(ringed, Reading.INDEX)) == 2
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float64])  # Pillow reads the one, tifffile the other
+@pytest.mark.parametrize("size", [(49, 64), (60, 60), (24, 24), (24, 36), (25, 32), (96, 140)])
+def test_a_page_that_is_no_small_version_of_the_first_is_not_read_in_its_place(
+    tmp_path, kind, size
+):
+    image, other = np.full((48, 64), 200, kind), np.zeros(size, kind)
+    for first, second in ((image, other), (other, image)):
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            file.write(first, metadata=None)
+            file.write(second, metadata=None)
+        found = load_image(tmp_path / "a.tif")
+        assert found.pixels.shape[:2] == read_header(tmp_path / "a.tif").size == first.shape
+        said = "its first page is the image, and further ones of other sizes are left out"
+        assert said in found.notes
+        with pytest.raises(InvalidItemError, match="is a stack of 2 pages"):
+            understand(tmp_path / "a.tif")
+        assert load_image(tmp_path / "a.tif", page=2).pixels.shape[:2] == second.shape
+        assert said not in load_image(tmp_path / "a.tif", page=1).notes
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float64])
+def test_small_versions_of_a_page_are_passed_over_wherever_they_lie(tmp_path, kind):
+    whole, small = np.full((48, 65), 200, kind), np.zeros((24, 33), kind)
+    whole[:9] = 0
+    for pages in ((small, whole), (whole, small), (small[:13, :16], whole, small)):
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            for page in pages:
+                file.write(page, metadata=None)
+        assert load_image(tmp_path / "a.tif").pixels.shape == (48, 65, 3)
+        assert understand(tmp_path / "a.tif").objects[0][1] == 39 * 65
