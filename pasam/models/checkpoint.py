@@ -148,10 +148,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return _without_prefix(content)
 
 
-def _unwrapped(content: dict[Any, Any]) -> dict[Any, Any]:
-    """Take a model's tensors out of a training program's state, which may wrap them twice."""
-    for _ in range(_DEEPEST):  # a pickle can hold itself
-        content = next((content[w] for w in WRAPPERS if isinstance(content.get(w), dict)), content)
+def _unwrapped(content: dict[Any, Any], deepest: int = _DEEPEST) -> dict[Any, Any]:
+    """Take a model's tensors out of a training program's state, which may wrap them twice.
+
+    Other things have such names too, as `params` for how was trained; they hold no tensors.
+    """
+    wrapped = (content[w] for w in WRAPPERS if isinstance(content.get(w), dict))
+    for each in wrapped if deepest else ():  # a pickle can hold itself
+        inner = _unwrapped(each, deepest - 1)
+        if any(isinstance(value, Tensor) for value in inner.values()):
+            return inner
     return content
 
 

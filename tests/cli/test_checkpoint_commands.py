@@ -232,7 +232,12 @@ def test_inspect_says_what_a_sam_lacks_and_which_numbers_are_none(pasam, tmp_pat
 
 def test_weights_are_found_in_the_states_of_training_programs(tmp_path):
     weights = {"image_encoder.a": torch.ones(1), "iou_token.weight": torch.ones(1)}
-    for state in ({"model": {"state_dict": weights}}, {"sam_model": weights, "epoch": 1}):
+    for state in (
+        {"model": {"state_dict": weights}},
+        {"sam_model": weights, "epoch": 1},
+        {"params": {"lr": 0.1}, "net": weights},
+        {"model": {"params": {"name": "sam"}}, "sam": {"params": {}, "net": weights}},
+    ):
         torch.save(state, tmp_path / "x.pth")
         assert read_weights(tmp_path / "x.pth").keys() == weights.keys()
 

@@ -381,10 +381,7 @@ def test_a_table_of_a_german_excel_on_windows_is_read(photos):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (
-            'image,mask\n"photos/cat0.png,masks/cat0.png\n',
-            "no readable CSV: unexpected end",
-        ),
+        ('image,mask\n"photos/cat0.png,masks/cat0.png\n', "no readable CSV: unexpected end"),
         ("image,MASK,Mask\nphotos/cat0.png,masks/cat0.png,x\n", "has the column 'mask' twice"),
         ("image,mask\nphotos/cat0.png,masks/cat0.png,x\n", "row 2: 'x' stands beyond the last"),
         ("photos/cat0.png,masks/cat0.png\n", "['photos/cat0.png', 'masks/cat0.png'] in its first"),
@@ -593,10 +590,9 @@ def test_a_group_or_series_on_both_sides_of_the_split_is_noted(photos):
 
 
 def test_names_of_a_layout_that_only_look_alike_are_noted(photos):
-    for what, folder in (("photos", "im"), ("masks", "gt")):
-        Path(f"own/train/pets/{folder}").mkdir(parents=True)
-        Path(f"{what}/cat0.png").rename(f"own/train/pets/{folder}/{what[0]}.png")
-    Path("own/train/pets/im/p.png").rename("own/train/pets/im/M.png")
+    for what, there in (("photos", "im/A.png"), ("masks", "gt/a.png")):
+        Path(f"own/train/pets/{there}").parent.mkdir(parents=True)
+        Path(f"{what}/cat0.png").rename(f"own/train/pets/{there}")
     for which in (["own"], ["pets", "--own", "own"], ["--own", "own"]):
         check = CliRunner().invoke(app, ["data", "check", *which, "--workers", "1"])
         assert "1 masks are named like their images but for capitals" in check.output

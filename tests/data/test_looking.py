@@ -535,10 +535,14 @@ def test_poses_of_yolos_are_left_out_where_the_whole_set_has_them(tmp_path):
 
 
 def test_labels_of_yolos_find_their_image_in_other_capitals_with_a_note(tmp_path):
-    source = of_yolo(tmp_path, IMG_1=[AT_THE_EDGE[0]], b=[AT_THE_EDGE[1]])
-    assert sorted(item.image.name for item in source.candidates) == ["b.png", "img_1.png"]
+    for split in ("train", "val"):
+        (tmp_path / "labels" / split).mkdir(parents=True)
+        (tmp_path / "labels" / split / "IMG_1.txt").write_text(AT_THE_EDGE[0])
+        write_png(tmp_path / "im" / split / "img_1.png", np.zeros((40, 50, 3), np.uint8))
+    source = from_annotations(tmp_path / "labels", SetPlaces(images=tmp_path / "im"))
+    assert sorted(item.name for item in source.candidates) == ["train/img_1", "val/img_1"]
     (note,) = source.notes
-    assert "1 images were found by names that differ in capitals" in note
+    assert "2 images were found by names that differ in capitals" in note
 
 
 def test_a_cutout_keeps_the_greys_of_its_mask(drawn, tmp_path):

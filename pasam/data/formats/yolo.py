@@ -35,8 +35,8 @@ def yolo_files(
     names = read_text(named, advice=_ADVICE).splitlines() if named.is_file() else []
     there: dict[str, list[str]] = {}
     for path in list_images(images, deep=True):
-        below = plain_form(path.relative_to(images).as_posix())
-        there.setdefault(Path(below).stem, []).append(below)
+        name = plain_form(path.relative_to(images).as_posix())
+        there.setdefault(Path(name).stem, []).append(name)
     are_poses = _are_poses(files)
     for file in files:
         stem = plain_form(file.stem)
@@ -53,7 +53,8 @@ def yolo_files(
             faults.add(f"{file}, line {bad[0]}. Correct it, or move the file elsewhere.")
             continue
         faults.extend(f"{file}, line {fault}. Correct it, or remove the line." for fault in bad)
-        yield AnnotatedFile(name=same[0] if same else stem, size=None, objects=found)
+        below = plain_form(file.relative_to(folder).with_suffix("").as_posix())
+        yield AnnotatedFile(name=same[0] if same else below, size=None, objects=found)
 
 
 def _are_poses(files: Sequence[Path]) -> bool:
