@@ -203,6 +203,8 @@ def load_image(
         pixels = 255 - pixels
     if upright:
         pixels = turned(pixels, left)
+    elif left != orientation:  # Pillow and OpenCV turn a TIFF anyhow
+        pixels = turned(pixels, {6: 8, 8: 6}.get(orientation, orientation))
     if orientation != (_UPRIGHT if upright else left):
         notes.append(f"turned upright, as its EXIF orientation {orientation} says")
     if pixels.ndim == 2:
@@ -268,10 +270,12 @@ def _stored(
             if not bands and (form is None or not form.is_beyond_pillow):
                 is_deep = depth > _BYTE and image.mode in ("RGB", "RGBA")  # Pillow keeps 8 bits
                 is_deep = is_deep and image.format in ("PNG", "TIFF")
+                if is_deep and form is not None:  # OpenCV reads the tag, and no XMP
+                    is_tagged = ExifTags.Base.Orientation in getattr(image, "tag_v2", ())
+                    left = _UPRIGHT if is_tagged else orientation
                 reduction, part = _reduced(image, least)
                 image.load()
                 values = _deep_rgb(image, source) if is_deep else _channels(image)[part]
-                left = _UPRIGHT if is_deep and form is not None else left
             if values is not None:
                 # Pillow turns white and black of 8 bits, and leaves deeper numbers as stored.
                 is_negative = form is not None and form.is_white_low

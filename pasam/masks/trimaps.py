@@ -151,11 +151,15 @@ def parts_of(path: Path, pixels: NDArray[Any], found: NDArray[Any]) -> tuple[int
 def _ground_of_ones(pixels: NDArray[Any], present: list[int]) -> int:
     """Tell the background of a trimap of 1, 2 and 3: 2, or 1 where 2 is the border; 0: unknown.
 
-    In Oxford's pets 3 is the border; 1 is the object, which may fill the image up to that.
+    In Oxford's pets 3 is the border; 1 is the object, which may fill the image up to that. What
+    lies between the others is the border, unless it lies round them all.
     """
-    if len(present) == 3:
-        ones = pixels == 1
-        most = max(rim_share(ones), rim_share(pixels == 3))
-        is_between = contact(ones, pixels == 2) > contact(ones, pixels == 3)
-        return 1 if is_between and rim_share(pixels == 2) < most else 2
-    return 2 if present in ([1], [1, 3]) else 0
+    if len(present) != 3:
+        return 2 if present in ([1], [1, 3]) else 0
+    one, two, three = (pixels == number for number in present)
+    apart = {3: contact(one, two), 2: contact(one, three), 1: contact(two, three)}
+    border = min(apart, key=lambda number: (apart[number], -number))
+    is_ground = rim_share(two) >= max(rim_share(one), rim_share(three))
+    if border == 3 or (border == 2 and is_ground):
+        return 2
+    return 1 if border == 2 else 0

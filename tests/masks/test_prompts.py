@@ -14,7 +14,7 @@ from PIL import Image
 from torch.nn import functional
 
 from pasam.errors import DataError, InvalidItemError, ShapeError
-from pasam.masks.images import load_image, read_header
+from pasam.masks.images import load_image, read_header, read_image
 from pasam.masks.mask_files import Reading, understand
 from pasam.masks.prompts import (
     Prompt,
@@ -422,7 +422,8 @@ def test_a_trimap_of_any_values_is_never_turned_round(tmp_path):
         assert np.array_equal(taken(values, parts), parts == 0)
     for values in ((1, 3, 2), (255, 128, 0)):
         assert np.array_equal(taken(values, filled), filled == 0)
-    for values, of in (((2, 1), filled), ((3, 2), filled), ((0, 100, 200), parts)):
+    refused = (((2, 1), filled), ((3, 2), filled), ((0, 100, 200), parts), ((2, 1, 3), parts))
+    for values, of in (*refused, ((3, 1, 2), parts)):
         with pytest.raises(
             InvalidItemError, match=r"m\.png holds .* which is the object and which"
         ):
@@ -491,3 +492,16 @@ def test_small_versions_of_a_page_are_passed_over_wherever_they_lie(tmp_path, ki
                 file.write(page, metadata=None)
         assert load_image(tmp_path / "a.tif").pixels.shape == (48, 65, 3)
         assert understand(tmp_path / "a.tif").objects[0][1] == 39 * 65
+
+
+def test_deep_colours_that_only_xmp_turns_are_turned_once_and_only_if_that_is_wanted(tmp_path):
+    names = 'xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+    said = 'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"'
+    body = f"<r:RDF {names}><r:Description {said}/></r:RDF>"
+    xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{body}</x:xmpmeta>'.encode()
+    for kind in (np.uint8, np.uint16):
+        deep = np.full((6, 7, 3), np.iinfo(kind).max, kind)
+        tag = [(700, "B", len(xmp), xmp, True)]
+        tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb", extratags=tag)
+        assert load_image(tmp_path / "a.tif").pixels.shape == (7, 6, 3)
+        assert read_image(tmp_path / "a.tif", upright=False).shape == (6, 7, 3)

@@ -576,7 +576,8 @@ def test_a_tiff_of_any_form_is_turned_as_it_says(tmp_path, orientation):
         stored = np.moveaxis(stored, -1, 0) if "planarconfig" in options else stored
         tifffile.imwrite(path, stored, extratags=tag, **options)
         assert_both(path)
-        assert load_image(path).pixels.shape == (48, 64, 3)
+        as_stored = turned(load_image(path).pixels, UNDONE[orientation])
+        assert np.array_equal(read_image(path, upright=False), as_stored)
         assert read_header(path).size == (48, 64)
         assert read_header(path).orientation == load_image(path).orientation == orientation
 
