@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -99,7 +100,8 @@ def section_in(content: Mapping[str, Any], cls: type[T], name: str, path: Path) 
             known = sorted(node) if isinstance(node, dict) else []
             raise ParamsError(f"{path} lacks section '{name}'; '{part}' is not among {known}.")
         node = node[part]
-    return typing.cast(T, _checked(cls, node, name, path))
+    with _told_how_to_complete():
+        return typing.cast(T, _checked(cls, node, name, path))
 
 
 def load_variant(model: str, path: Path = DEFAULT_PATH) -> VariantParams:
@@ -128,7 +130,8 @@ def variant_in(content: Mapping[str, Any], model: str, path: Path) -> VariantPar
             f"{path}: models has no '{model}'. Known models: {sorted(models)}; "
             f"ablations: {sorted(ablations)}."
         )
-    variant = build_variant(models[model], name=f"models.{model}", path=path)
+    with _told_how_to_complete():
+        variant = build_variant(models[model], name=f"models.{model}", path=path)
     if getattr(variant, "trains", None) == "everything":
         raise ParamsError(
             f"{path}: models.{model}.trains is 'everything', which leaves no base to put an "
@@ -187,12 +190,28 @@ def build_variant(entry: Any, *, name: str, path: Path) -> VariantParams:
 
 def _checked(kind: Any, values: object, name: str, path: Path) -> Any:
     """Make a section of plain data; the error says in which file the fault is."""
-    from pasam.config.section import checked
+    from pasam.config.section import LackingKeysError, checked
 
     try:
         return checked(kind, values, name)
+    except LackingKeysError as error:
+        raise LackingKeysError(f"{path}: {error}") from None
     except ParamsError as error:
         raise ParamsError(f"{path}: {error}") from None
+
+
+@contextmanager
+def _told_how_to_complete() -> Iterator[None]:
+    """Add to an error of missing keys what brings them, where the file is a params file."""
+    from pasam.config.section import LackingKeysError
+
+    try:
+        yield
+    except LackingKeysError as error:
+        advice = (
+            "If it is of a former version, `pasam params use NAME` (its preset) adds what is new."
+        )
+        raise ParamsError(f"{error} {advice}") from None
 
 
 def mapping(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from pasam.config.params_file import (
     section_in,
     variant_in,
 )
-from pasam.config.section import Section
+from pasam.config.section import RENAMED, Section
 from pasam.config.three_way import GONE, are_names, joined_names, nested, shown
 from pasam.errors import ParamsError
 from pasam.files import write_text
@@ -199,7 +199,7 @@ def use_preset(name: str, *, folder: Path = FOLDER, target: Path = DEFAULT_PATH)
             for values in (compose(former, folder), read_params(target), compose(name, folder))
         )
         memory = _memory_in(old)
-        base, mine = _recalled(memory, base, mine)
+        base, mine = _recalled(memory, base, _completed(base, mine))
         kept = _mine(base, mine, theirs, path=target, name=name)
         if old != (origin := compose_text(former, folder)):
             text = _with_head(old, new) if _head(old) == _head(origin) else old
@@ -228,6 +228,21 @@ def preset_in_use(target: Path = DEFAULT_PATH, folder: Path = FOLDER) -> str:
         return str(content[PRESET])
     distances = {name: len(changes(compose(name, folder), content)) for name in known}
     return min(distances, key=lambda name: (distances[name], name != DEFAULT))
+
+
+def _completed(base: Leaves, mine: Leaves) -> Leaves:
+    """Add what a file lacks because its version had no such key: nobody can leave one out.
+
+    Whole models can be left out, and anything of an ablation.
+    """
+    models = {key[:2] for key in mine if key[0] == "models"}
+    renamed = {(*key[:-1], RENAMED[key[-1]]) for key in mine if key[-1] in RENAMED}
+    needed = {
+        key: value
+        for key, value in base.items()
+        if (key[0] not in VARIANTS or key[:2] in models) and key not in renamed
+    }
+    return needed | mine
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Leaves:

@@ -34,6 +34,10 @@ RENAMED = {
 _TYPES = {"int": "int", "float": "float", "string": "str", "bool": "bool"}
 
 
+class LackingKeysError(ParamsError):
+    """Keys are missing, and none is unknown: a file of a former version, perhaps."""
+
+
 class Section(BaseModel):
     """A part of `params.yaml`: exactly its keys, no defaults, exact types, never changed.
 
@@ -126,7 +130,11 @@ def checked(kind: Any, values: object, name: str = "") -> Any:
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        raise ParamsError(_worded(error.errors(include_url=False), values, name)) from None
+        faults = error.errors(include_url=False)
+        kinds = {fault["type"] for fault in faults}
+        is_lacking = "missing" in kinds and "extra_forbidden" not in kinds
+        fault = LackingKeysError if is_lacking else ParamsError
+        raise fault(_worded(faults, values, name)) from None
 
 
 def _worded(faults: Sequence[ErrorDetails], values: object, name: str) -> str:

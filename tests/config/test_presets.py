@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from small_world import dump_yaml, load_yaml
 
 from pasam.config import presets
@@ -246,6 +247,42 @@ def test_a_file_of_an_earlier_version_is_taken_for_the_nearest_preset(folder, pa
     content = read_params(params)
     assert content["gate"].pop("margin") == 3.0
     assert content["preset"] == "default"
+
+
+def test_a_file_of_a_former_version_gets_the_keys_that_came_since_and_keeps_what_was_changed(
+    folder, params
+):
+    edit(params, "  margin: 2.0\n", "  margin: 3.0\n")
+    whole = params.read_text()
+    lines = whole.splitlines(keepends=True)
+    start = lines.index("embed:\n")
+    new = next(n for n in range(start, len(lines)) if lines[n].startswith("  devices:"))
+    params.write_text("".join(lines[:new] + lines[new + 1 :]))
+    with pytest.raises(ParamsError, match="'embed' lacks .'devices'.*`pasam params use NAME`"):
+        validate(params)
+    used = use_preset("default", folder=folder, target=params)
+    assert used.kept == ("gate.margin: 3.0",)
+    assert read_params(params)["embed"]["devices"] == 1
+    assert params.read_text() == whole
+
+
+def test_a_model_or_a_change_of_an_ablation_that_was_left_out_stays_out(folder, params):
+    content = read_params(params)
+    del content["models"]["head_only"]
+    content["evaluate"]["models"].remove("head_only")
+    content["repeats"]["models"].remove("head_only")
+    del content["ablations"]["no_mining"]
+    params.write_text(yaml.safe_dump(content, sort_keys=False))
+    use_preset("default", folder=folder, target=params)
+    kept = read_params(params)
+    assert "head_only" not in kept["models"]
+    assert "no_mining" not in kept["ablations"]
+
+
+def test_a_key_of_a_former_name_is_named_and_no_second_one_is_put_beside_it(folder, params):
+    edit(params, "  boundary_fraction: 0.02\n", "  boundary_share: 0.03\n")
+    with pytest.raises(ParamsError, match="boundary_share is called 'boundary_fraction' now"):
+        use_preset("default", folder=folder, target=params)
 
 
 def test_a_file_that_is_as_near_to_two_presets_is_taken_for_the_default(folder, params):
