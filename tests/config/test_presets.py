@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 from small_world import dump_yaml, load_yaml
 
 from pasam.config import presets
@@ -272,7 +271,7 @@ def test_a_model_or_a_change_of_an_ablation_that_was_left_out_stays_out(folder, 
     content["evaluate"]["models"].remove("head_only")
     content["repeats"]["models"].remove("head_only")
     del content["ablations"]["no_mining"]
-    params.write_text(yaml.safe_dump(content, sort_keys=False))
+    params.write_text(dump_yaml(content, sort_keys=False))
     use_preset("default", folder=folder, target=params)
     kept = read_params(params)
     assert "head_only" not in kept["models"]
