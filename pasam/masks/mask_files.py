@@ -189,7 +189,7 @@ def _of_greys(path: Path, decoded: MaskPixels, reading: Reading) -> MaskFile:
         return _one_object(path, MaskKind.SOFT, pixels, notes, is_plain=is_plain)
     kind = MaskKind.INDEX if reading is Reading.INDEX else MaskKind.SOFT
     if reading is Reading.AUTO:
-        kind = _grey_kind(path, pixels, decoded.is_lossy)
+        kind = _grey_kind(path, pixels, decoded.is_lossy, decoded.step)
     if kind is MaskKind.INDEX:
         return _index(path, pixels // decoded.step, reading, notes, decoded.border)
     if top == 1:
@@ -202,14 +202,14 @@ def _of_greys(path: Path, decoded: MaskPixels, reading: Reading) -> MaskFile:
     return _one_object(path, kind, mask, notes, is_plain=is_plain and top <= 255)
 
 
-def _grey_kind(path: Path, values: NDArray[Any], is_lossy: bool) -> MaskKind:
+def _grey_kind(path: Path, values: NDArray[Any], is_lossy: bool, step: int) -> MaskKind:
     found = _present(values)
     top, present = int(found[-1]), set(found.tolist())
     if top <= 1 and not is_lossy:
         return MaskKind.ZERO_ONE
     if present in ({0, 255}, {0, 65535}, {255}, {65535}):
         return MaskKind.ZERO_255
-    refuse_trimap(path, values, found)
+    refuse_trimap(path, values // step, found // step)
     # A blurred object may end at any top; numbers of many objects go as far, but lie in patches.
     is_graded = top in (255, 65535) or (len(found) > SHADES and not in_patches(values, top))
     if not (is_lossy or (is_graded and is_soft(values, top))):

@@ -20,7 +20,7 @@ from pasam.masks.mask_pixels import doubt
 _HALVES = {1: {0, 127, 128, 255}, 257: {0, 127 * 257, 32767, 32768, 128 * 257, 65535}}
 """What trimaps of 8 and of 16 bits hold: background, border (one or the other half), object."""
 _TRIMAPS = [{1, 2, 3}, *({0, one, max(of)} for of in _HALVES.values() for one in of - {0, max(of)})]
-_WHITE = 255
+_WHITES = (255, 65535)
 _MAIN = 0.005  # fraction of the pixels that a value of a trimap has at least
 _NEARLY = 32  # fraction of the highest number by which another one is nearly the same
 
@@ -51,11 +51,9 @@ def refuse_trimap(
 
 def _are_shades(present: list[int]) -> bool:
     """Tell whether numbers, in order, are black, a grey about half of white, and white."""
-    if len(present) != 3 or present[0] != 0:
-        return False
-    factor = 257 if present[2] > _WHITE else 1  # of 16 bits
-    is_white = (_WHITE - 1) * factor <= present[2] <= _WHITE * factor
-    return is_white and present[2] <= 4 * present[1] <= 3 * present[2]
+    if len(present) != 3 or present[0] != 0 or present[2] not in _WHITES:
+        return False  # 127 and 254, too, are two numbers, spread to be seen
+    return present[2] <= 4 * present[1] <= 3 * present[2]
 
 
 def _border(

@@ -1,5 +1,7 @@
 """Prompts follow the reference's rules and mixes; a trimap has one object, and numbers theirs."""
 
+import struct
+import zlib
 from collections import Counter
 
 import cv2
@@ -389,7 +391,7 @@ def test_a_view_is_the_part_of_the_scaled_image_that_its_draws_name(seed):
     np.testing.assert_array_equal(view.masks[0] > 128, expected)
 
 
-@pytest.mark.parametrize("values", [(1, 2), (2, 1), (80, 160), (1, 255), (9, 100)])
+@pytest.mark.parametrize("values", [(1, 2), (2, 1), (80, 160), (127, 254), (1, 255)])
 def test_two_objects_of_which_one_lies_thinly_round_the_other_stay_two(tmp_path, values):
     rows, columns = np.mgrid[:140, :170]
     distance = np.hypot(columns - 80, rows - 70)
@@ -505,3 +507,27 @@ def test_deep_colours_that_only_xmp_turns_are_turned_once_and_only_if_that_is_wa
         tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb", extratags=tag)
         assert load_image(tmp_path / "a.tif").pixels.shape == (7, 6, 3)
         assert read_image(tmp_path / "a.tif", upright=False).shape == (6, 7, 3)
+
+
+def test_two_numbers_of_2_bits_are_no_shades_of_a_trimap(tmp_path):
+    rows, columns = np.mgrid[:140, :160]
+    distance = np.hypot(columns - 80, rows - 70)
+    labels = np.where(distance < 54, 3, distance < 60).astype(np.uint8)
+    packed = (labels.reshape(140, 40, 4) * [64, 16, 4, 1]).sum(axis=2).astype(np.uint8)
+    (tmp_path / "m.png").write_bytes(png_of_2_bits(packed, 160))
+    found = understand(tmp_path / "m.png")
+    assert [label for label, _ in found.objects] == ["1", "3"]
+    assert "--masks-are trimap" in found.notes[-1]
+
+
+def png_of_2_bits(packed, width):
+    """Write greys of 2 bits, four a byte, as (H, W / 4)."""
+
+    def chunk(name, content):
+        crc = zlib.crc32(name + content)
+        return len(content).to_bytes(4, "big") + name + content + crc.to_bytes(4, "big")
+
+    header = struct.pack(">IIBBBBB", width, len(packed), 2, 0, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in packed))
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", rows), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
