@@ -203,7 +203,8 @@ def use_preset(name: str, *, folder: Path = FOLDER, target: Path = DEFAULT_PATH)
         kept = _mine(base, mine, theirs, path=target, name=name)
         if old != (origin := compose_text(former, folder)):
             text = _with_head(old, new) if _head(old) == _head(origin) else old
-            new = edited(text, nested(theirs | kept), source=new, former=origin)
+            merged = dict.fromkeys(VARIANTS, {}) | nested(theirs | kept)
+            new = edited(text, merged, source=new, former=origin)
             hidden = _hidden(old, base, mine, theirs)
             new = _with_memory(_as_written(new, memory, hidden), hidden)
             validate_content(parse_params(new, target), target)
@@ -263,7 +264,8 @@ def _mine(base: Leaves, mine: Leaves, theirs: Leaves, *, path: Path, name: str) 
         other: Any = others.get(key, value)
         if key == (PRESET,):
             continue
-        if key not in others:
+        is_left_out = key[0] in VARIANTS and not any(one[:2] == key[:2] for one in mine)
+        if key not in others or is_left_out:  # what is not there needs no preset's values
             kept[key] = value
         elif all(map(are_names, (former, value, other))):  # a set that was registered stays
             kept[key] = joined_names(former, value, other)

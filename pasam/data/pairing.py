@@ -161,7 +161,9 @@ def _read_rows(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[
         DataError: It is missing, no CSV in UTF-8, or lacks one of the columns.
     """
     advice = "Correct its name (--csv), or save it as CSV in UTF-8."
-    names, rows = read_csv(table, advice=advice, known=(*CSV_COLUMNS, GROUP_COLUMN, *columns))
+    asked = {name.casefold() for name in columns}  # `Split` may be a column of somebody's own
+    others = (name for name in (*CSV_COLUMNS, GROUP_COLUMN) if name not in asked)
+    names, rows = read_csv(table, advice=advice, known=(*others, *columns))
     missing = [name for name in columns if name not in names]
     if missing:
         raise DataError(

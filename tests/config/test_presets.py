@@ -265,17 +265,19 @@ def test_a_file_of_a_former_version_gets_the_keys_that_came_since_and_keeps_what
     assert params.read_text() == whole
 
 
-def test_a_model_or_a_change_of_an_ablation_that_was_left_out_stays_out(folder, params):
+@pytest.mark.parametrize("preset", NAMES)
+def test_a_model_or_an_ablation_that_was_left_out_stays_out_of_any_preset(folder, params, preset):
     content = read_params(params)
     del content["models"]["head_only"]
     content["evaluate"]["models"].remove("head_only")
     content["repeats"]["models"].remove("head_only")
-    del content["ablations"]["no_mining"]
+    content["ablations"].pop("no_mining")
     params.write_text(dump_yaml(content, sort_keys=False))
-    use_preset("default", folder=folder, target=params)
+    use_preset(preset, folder=folder, target=params)
     kept = read_params(params)
-    assert "head_only" not in kept["models"]
+    assert "head_only" not in [*kept["models"], *kept["evaluate"]["models"]]
     assert "no_mining" not in kept["ablations"]
+    assert kept["train"] == compose(preset, folder)["train"]
 
 
 def test_a_key_of_a_former_name_is_named_and_no_second_one_is_put_beside_it(folder, params):

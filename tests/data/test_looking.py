@@ -524,7 +524,7 @@ def test_hardly_a_random_polygon_of_yolos_is_taken_for_a_pose(tmp_path):
     lines = [" ".join(map(str, ["0", *each.round(3)])) for each in corners]
     source = of_yolo(tmp_path, **{f"p{n}": [line] for n, line in enumerate(lines)})
     assert (source.notes, len(source.candidates) > 390) == ((), True)
-    alone = sum(yolo._is_pose([float(one) for one in line.split()[1:]]) for line in lines)
+    alone = sum(yolo._are_poses([file]) for file in (tmp_path / "labels").iterdir())
     assert alone <= 4
 
 
@@ -532,6 +532,15 @@ def test_poses_of_yolos_are_left_out_where_the_whole_set_has_them(tmp_path):
     source = of_yolo(tmp_path, a=POSES[:2], b=[*POSES[2:], "", "no numbers"])
     assert "3 keypoints are left out, no masks" in source.notes
     assert (len(source.candidates), len(source.faults)) == (0, 1)
+
+
+@pytest.mark.parametrize("odd", [POSES[0].replace("0.31 0.31", "0.6 0.6"), "0 .5 .5" + " 0" * 11])
+def test_a_point_beside_its_box_or_a_line_of_zeros_makes_no_polygons_of_poses(odd, tmp_path):
+    source = of_yolo(tmp_path, a=POSES * 4, b=[odd, "0 .5 .5 .2 .2"])
+    assert (source.candidates, source.faults) == ((), ())
+    assert {"13 keypoints are left out, no masks", "1 boxes are left out, no masks"} <= {
+        *source.notes
+    }
 
 
 def test_labels_of_yolos_find_their_image_in_other_capitals_with_a_note(tmp_path):

@@ -404,3 +404,14 @@ def test_columns_alike_in_all_but_capitals_are_refused_where_none_is_as_it_shoul
     (tmp_path / "t.csv").write_text("IMAGE,mask,Image\na.png,a.png,b.png\n")
     with pytest.raises(DataError, match="has the column 'image' twice"):
         from_csv(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("name", ["Group", "GROUP", "Split", "group", "patient"])
+@pytest.mark.parametrize("written", [str, str.lower, str.upper])
+def test_the_column_of_groups_may_be_called_as_another_is_in_other_capitals(
+    name, written, tmp_path
+):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "t.csv").write_text(f"image,mask,{written(name)}\na.png,a.png,film 1\n")
+    (one,) = from_csv(tmp_path / "t.csv", group=name).candidates
+    assert one.group == "film 1"

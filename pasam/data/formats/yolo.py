@@ -16,6 +16,7 @@ _ADVICE = "Correct --annotations."
 _OVERHANG = 0.1
 """Fraction of the image by which YOLO's corners may stick out; what does is cut off."""
 _SAME_BOX = 0.004  # of the image; boxes are often rounded to pixels
+_PLAIN_BOX = (4, 5)  # numbers: with a confidence, or an angle
 _BESIDE = 0.02  # of the image, by which a keypoint may lie outside its box
 
 
@@ -58,38 +59,43 @@ def yolo_files(
 
 
 def _are_poses(files: Sequence[Path]) -> bool:
-    """Whether all lines of a set are boxes with keypoints, of which each line has as many.
+    """Whether the lines of a set are boxes with keypoints, of which each line has as many.
 
     One line alone says little: of a polygon with corners at the edge, which are 0 or 1, it may look
-    as if these said which points are seen.
+    as if these said which points are seen. And in a set of poses a point may lie beside its box, or
+    a line be filled up with zeros.
     """
-    count = 0
+    found = []
     for file in files:
         try:
             lines = read_text(file, advice=_ADVICE).splitlines()
         except DataError:
             continue  # which is told when its objects are read
         for _, *values in (line.split() for line in lines if line.strip()):
-            if values and all(map(_is_number, values)):
-                count = count or len(values)
-                if len(values) != count or not _is_pose([float(value) for value in values]):
-                    return False
-    return count > 0
+            if values and len(values) not in _PLAIN_BOX and all(map(_is_number, values)):
+                found.append([float(value) for value in values])
+    marked = sum(map(_has_marks, found))
+    boxed = sum(_has_marks(numbers) and _is_round_its_points(numbers) for numbers in found)
+    is_one_length = len({len(numbers) for numbers in found}) == 1
+    return is_one_length and marked >= 0.9 * len(found) and boxed >= 0.5 * len(found)
 
 
-def _is_pose(numbers: Sequence[float]) -> bool:
-    """Whether numbers may be a box, its middle and sides, and points in it, seen or not."""
+def _has_marks(numbers: Sequence[float]) -> bool:
+    """Whether points may follow a box of four numbers, each with a mark of whether it is seen."""
+    points = numbers[4:]
+    is_whole = len(points) >= 6 and not len(points) % 3
+    return is_whole and {0.0, 1.0, 2.0}.issuperset(points[2::3])
+
+
+def _is_round_its_points(numbers: Sequence[float]) -> bool:
+    """Whether the first four numbers are a box, its middle and sides, round the points seen."""
     (x, y, wide, tall), points = numbers[:4], numbers[4:]
-    seen = points[2::3]
-    if len(points) < 6 or len(points) % 3 or not {0.0, 1.0, 2.0}.issuperset(seen):
-        return False
     sides = ((x - wide / 2, x + wide / 2), (y - tall / 2, y + tall / 2))
-    is_box = wide > 0 and tall > 0
-    return is_box and all(
+    return all(
         -_SAME_BOX <= low < high <= 1 + _SAME_BOX
         and all(
             low - _BESIDE <= one <= high + _BESIDE
-            for one, is_seen in zip(points[axis::3], seen, strict=True)
+            for one, is_seen in zip(points[axis::3], points[2::3], strict=True)
             if is_seen
         )
         for axis, (low, high) in enumerate(sides)
@@ -131,7 +137,7 @@ def _corners(line: str, is_pose: bool) -> list[float] | str:
     if kind.startswith("-"):
         raise DataError(f"the class is {kind}, expected a number from 0")
     numbers = [float(value) for value in values]
-    if len(numbers) in (4, 5):  # with a confidence, or an angle
+    if len(numbers) in _PLAIN_BOX:
         return "boxes"
     if is_pose:
         return "keypoints"
