@@ -31,6 +31,7 @@ _OTHER_SHAPES = ("circle", "square", "diamond", "triangle")
 
 _DODGE = 0.56  # Fraction of a category's width over which its series are spread.
 _LETTER = 6.2  # Width of a label's letter.
+_NAME_ROWS = (15.0, 27.0, 39.0)  # Heights of categories' names below the axis.
 _MOST_MARKED = 24  # Points; those of denser curves show under the pointer only.
 
 _ROW_WIDTH, _ROW_HEIGHT, _ROW_MARGIN = 260.0, 22.0, 8.0
@@ -217,7 +218,7 @@ def dot_chart(
 
     Args:
         series: Their `x` are numbers of categories.
-        categories: Names below the axis; long ones are set in two heights.
+        categories: Names below the axis; those that would touch are set in up to three rows.
         title: What it shows, for screen readers.
         y_label: Name and unit of the values.
         x_label: Name of the categories.
@@ -235,12 +236,14 @@ def dot_chart(
             )
         )  # fmt: skip
     drawn += frame(scale, marks, x_label=x_label, y_label=y_label)
-    crowded = max(map(len, categories)) * _LETTER > step
+    ends = [0.0] * len(_NAME_ROWS)  # of the last name in each row
     for place, name in enumerate(categories):
-        y = HEIGHT - BOTTOM + (15 if not crowded or place % 2 == 0 else 27)
         half = len(name) * _LETTER / 2
         middle = min(max(LEFT + (place + 0.5) * step, half), WIDTH - half)  # within the chart
-        drawn.append(text(name, middle, y, anchor="middle"))
+        free = [row for row, end in enumerate(ends) if end <= middle - half]
+        row = free[0] if free else ends.index(min(ends))
+        ends[row] = middle + half
+        drawn.append(text(name, middle, HEIGHT - BOTTOM + _NAME_ROWS[row], anchor="middle"))
     for number, one in enumerate(series):
         shift = 0.0 if len(series) == 1 else _DODGE * (number / (len(series) - 1) - 0.5)
         drawn.append(_dots(one, categories, scale, step, shift))

@@ -129,7 +129,7 @@ def recipes(results: Results) -> Grid:
         ),
         rows=tuple(rows),
         notes=tuple(notes),
-        texts=(1, 2, 4),
+        texts=(1, 2, 3, 4),
     )
 
 

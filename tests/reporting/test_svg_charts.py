@@ -135,18 +135,22 @@ def test_a_category_can_stand_apart_and_zero_be_shown():
     assert "0" in labels
 
 
-def test_names_that_would_touch_stand_in_two_heights_and_short_ones_in_one():
-    one = [series_of("sam", [0, 1, 2], [1, 2, 3])]
-    for names, heights in (
-        (["a", "b", "c"], 1), (["a name of many letters", "b", "c"], 2),
-        (["sixteen letters.", "sixteen letters!", "sixteen letters?"], 1),  # each fits by itself
-        (["seventeen letters", "b", "c"], 2),
+def test_names_that_would_touch_stand_in_further_rows_and_others_in_one():
+    six = ["dis_like", "coift_like", "hrsod_like", "thin_like", "photos", "Mean of 4 synthetic"]
+    for names, rows in (
+        (["a", "b", "c"], [0, 0, 0]), (["a name of many letters", "b", "c"], [0, 0, 0]),
+        (["sixteen letters.", "sixteen letters!", "sixteen letters?"], [0, 0, 0]),
+        (["seventeen letters", "seventeen letters", "c"], [0, 1, 0]), (six, [0, 1, 0, 1, 0, 2]),
     ):  # fmt: skip
+        one = [series_of("sam", range(len(names)), range(len(names)))]
         drawn = ElementTree.fromstring(dot_chart(one, names, title="t", y_label="y"))
         below = [t for t in drawn.findall("text") if t.text in names]
-        assert len(below) == 3
-        assert len({t.get("y") for t in below}) == heights
-        assert below[0].get("y") == below[2].get("y")
+        height = float(drawn.get("viewBox").split()[3])
+        assert [t.text for t in below] == names
+        assert [float(t.get("y")) - float(below[0].get("y")) for t in below] == [
+            12 * row for row in rows
+        ]
+        assert max(float(t.get("y")) for t in below) < height
 
 
 def test_a_long_name_at_the_edge_stays_within_the_chart():
