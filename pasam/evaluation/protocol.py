@@ -462,9 +462,8 @@ def _places(store: Store, items: Sequence[Row]) -> list[tuple[int, int]]:
     lost = [item["id"] for item in items if item["id"] not in rows]
     if lost:
         raise DataError(
-            f"the embeddings lack {lost[:3]} of {len(items)} masks: their object vanishes at the "
-            "model's input side, or the embeddings are of other data. Run `dvc repro embed`, or "
-            "leave masks out that are too small to be seen."
+            f"the embeddings lack {lost[:3]} of {len(items)} masks: they are of other data. Run "
+            "`dvc repro embed`."
         )
     return [(int(rows[item["id"]][0]), int(rows[item["id"]][1])) for item in items]
 

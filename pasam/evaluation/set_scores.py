@@ -205,9 +205,6 @@ def box_in_input(truth: NDArray[np.uint8], transform: ImageTransform) -> NDArray
 
     Returns:
         Corners x0, y0, x1, y1, (4,).
-
-    Raises:
-        DataError: The object vanishes at the input's side.
     """
     if transform.resize == "squash":
         return tight_box(squash_mask(truth, transform.side))

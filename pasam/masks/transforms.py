@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.errors import ShapeError
-from pasam.masks.images import FOREGROUND
+from pasam.masks.images import FOREGROUND, foreground
 
 IMAGE_PADDING = 128
 """Grey value right of and below an image that the jitter made smaller than the view."""
@@ -114,8 +114,17 @@ def squash(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def squash_mask(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Resize a mask (H, W) to (S, S) without keeping its aspect; grey edges stay."""
-    return _resize(mask, side, side, truncate=False)
+    """Resize a mask (H, W) to (S, S) without keeping its aspect; grey edges stay.
+
+    An object so small that it lies between the pixels that the resize looks at keeps the pixels in
+    which it lies: it has to be prompted for, and found, all the same.
+    """
+    squashed = _resize(mask, side, side, truncate=False)
+    if not foreground(squashed).any():
+        rows, columns = np.nonzero(foreground(mask))
+        squashed = squashed.copy()
+        squashed[rows * side // mask.shape[0], columns * side // mask.shape[1]] = 255
+    return squashed
 
 
 def _resize(

@@ -215,7 +215,7 @@ def _encode_views(
         for row, view in enumerate(batch, start=first):
             for path, label in zip(tasks[row].masks, view.masks, strict=True):
                 # A benchmark's object is kept however small: it has to be found all the same.
-                if foreground(label).sum() >= (1 if tasks[row].seed is None else SMALLEST_LABEL):
+                if tasks[row].seed is None or foreground(label).sum() >= SMALLEST_LABEL:
                     packs["labels"][len(rows)] = label
                     rows.append({"id": ids[path], "view": tasks[row].view, "row": row})
     for pack in packs.values():

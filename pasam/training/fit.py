@@ -34,7 +34,7 @@ from pasam.config.schema import (
     VariantParams,
 )
 from pasam.data.manifest import read_manifest
-from pasam.errors import CheckpointError, ParamsError
+from pasam.errors import CheckpointError, DataError, ParamsError
 from pasam.models.build import build_trainable, digest, frozen_tensors, load_base
 from pasam.models.checkpoint import file_digest
 from pasam.models.segmenter import Segmenter
@@ -104,6 +104,8 @@ def fit(
 
     Raises:
         CheckpointError: A frozen tensor has moved.
+        DataError: An epoch has too few masks for one step.
+        ParamsError: The training has diverged.
     """
     segmenter = trainee.segmenter
     before = digest(frozen_tensors(segmenter))
@@ -188,12 +190,21 @@ class _Epochs(Dataset[list[Batch]]):
     Args:
         make: Batches of an epoch.
         epochs: How many epochs there are.
+
+    Raises:
+        DataError: An epoch has not one step.
     """
 
     def __init__(self, make: MakeBatches, epochs: int) -> None:
         self.make = make
         # A data set of batches has a length.
         self.steps = [len(make(epoch)) for epoch in range(epochs)]  # type: ignore[arg-type]
+        if 0 in self.steps:
+            raise DataError(
+                f"too few training masks are to be seen in the view of epoch "
+                f"{self.steps.index(0) + 1} for one step. Lower train.batch_size, raise the lower "
+                "end of embed.jitter, or add training data."
+            )
         self.firsts = [0, *accumulate(self.steps)]
         self._made: tuple[int, Dataset[Batch] | Dataset[list[Batch]]] | None = None
 

@@ -13,6 +13,7 @@ from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
 
 from pasam.config.schema import PaSamParams, TrainParams, VariantParams
+from pasam.errors import ParamsError
 from pasam.models.pa_mask_decoder import ADAPTER
 from pasam.models.segmenter import Segmenter
 from pasam.training.objectives import TrainingStep
@@ -80,7 +81,12 @@ class Learner:
             self.driver.zero_grad()
         with self.fabric.no_backward_sync(self.runner, enabled=number < window[-1]):
             mining = self.step.mining_in(self.place.epoch)
-            terms = self.runner(batch, mining=mining, generator=self._noise(number))
+            try:
+                terms = self.runner(batch, mining=mining, generator=self._noise(number))
+            except RuntimeError as error:
+                if "between 0 and 1" in str(error):  # so torch refuses probabilities that are NaN
+                    raise self._diverged("the uncertainty map holds NaN") from None
+                raise
             self.fabric.backward(terms["loss"] / len(window))
         sums = self.place.sums
         terms = {name: value.detach() for name, value in terms.items()}
@@ -92,14 +98,24 @@ class Learner:
         return cast(Tensor, terms["loss"])
 
     def save(self) -> None:
-        """Keep the state within an epoch, between two steps of the optimiser."""
+        """Keep the state within an epoch, between two steps of the optimiser.
+
+        Raises:
+            ParamsError: The training has diverged.
+        """
+        self._expect_numbers()
         self.place.noise = None if self._noise is None else self._noise.state()
         sums = self.fabric.all_gather(self.place.sums)
         if self.fabric.is_global_zero:
             self.state.save(self.place, cast(dict[str, Tensor], sums))
 
     def end_epoch(self, steps: int) -> None:
-        """Write the means of an epoch of so many batches, and keep the state after it."""
+        """Write the means of an epoch of so many batches, and keep the state after it.
+
+        Raises:
+            ParamsError: The training has diverged.
+        """
+        self._expect_numbers()
         rate = _number(self.state.schedule.get_last_lr()[0])
         self.state.schedule.step()
         means = {
@@ -110,6 +126,21 @@ class Learner:
         if self.fabric.is_global_zero:
             self.state.sink.append({"epoch": epoch, "learning_rate": rate, **means})
             self.state.save(self.place, {})
+
+    def _expect_numbers(self) -> None:
+        """Refuse weights of which nothing can be learnt any more, before a state is kept."""
+        broken = [n for n, p in self.state.learning.items() if not p.isfinite().all()]
+        if broken:
+            count = f"{len(broken)} of {len(self.state.learning)} trained tensors"
+            raise self._diverged(f"{count}, {broken[0]} among them, hold NaN or infinity")
+
+    def _diverged(self, found: str) -> ParamsError:
+        exact = self.params.precision == "32-true"
+        return ParamsError(
+            f"the training has diverged in epoch {self.place.epoch + 1}: {found}. Lower "
+            f"train.learning_rate, which is {self.params.learning_rate:g}"
+            f"{'' if exact else ', or set train.precision to 32-true'}."
+        )
 
 
 @dataclass(slots=True)

@@ -69,6 +69,17 @@ def test_folders_are_paired_by_name_and_what_is_left_is_said(pasam, folders):
     assert "1 masks have no image" in result.stderr
 
 
+def test_an_object_that_is_lost_between_the_models_pixels_is_measured_all_the_same(tmp_path):
+    label = np.zeros((90, 1200), np.uint8)
+    label[40, 606] = 255
+    write_png(tmp_path / "a.png", picture(90, 1200))
+    write_png(tmp_path / "b.png", label)
+    pair = ImageWithMasks(tmp_path / "a.png", [tmp_path / "b.png"])
+    model = make_predictor("sam", resize="squash")
+    (row,) = score_set(model, [pair], data="im", boundary_fraction=0.02)
+    assert row["union"] > 0
+
+
 def test_several_models_on_a_set_of_the_manifest(pasam, folders, tmp_path):
     images, masks = folders
     label = np.full((60, 90), 255, np.uint8)

@@ -273,6 +273,23 @@ def test_squashed_mask_agrees_with_float_on_both_sides_of_128(size):
     assert np.abs(ours - exact).max() <= 1.01
 
 
+@given(height=st.integers(1, 90), width=st.integers(1, 90), data=st.data())
+@settings(max_examples=60)
+def test_no_object_is_lost_to_the_squash_however_small_and_stays_where_it_is(height, width, data):
+    row, column = (data.draw(st.integers(0, side - 1)) for side in (height, width))
+    mask = np.zeros((height, width), np.uint8)
+    mask[row, column] = 255
+    found = np.argwhere(squash_mask(mask, 16) > 128)
+    assert len(found)
+    assert (np.abs((found + 0.5) * np.array([height, width]) / 16 - [row + 0.5, column + 0.5])
+            <= np.maximum(1, np.array([height, width]) / 16)).all()  # fmt: skip
+
+
+def test_a_mask_without_an_object_has_none_when_it_is_squashed():
+    grey = np.full((90, 40), 128, np.uint8)
+    np.testing.assert_array_equal(squash_mask(grey, 16), np.full((16, 16), 128, np.uint8))
+
+
 @given(value=st.integers(0, 255), height=st.integers(1, 50), width=st.integers(1, 50))
 @settings(max_examples=60)
 def test_a_constant_image_stays_constant(value, height, width):

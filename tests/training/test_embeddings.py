@@ -83,7 +83,7 @@ def test_the_smallest_label_that_is_prompted_for_has_sixteen_pixels(
     assert found == (["small"] if there else []) + [first["id"]]
 
 
-def test_an_object_of_a_benchmark_of_which_no_pixel_is_left_is_no_label(
+def test_an_object_of_a_benchmark_that_lies_between_the_views_pixels_is_a_label_too(
     manifest, ids, base, tmp_path
 ):
     for name, side in (("speck", 1), ("block", 100)):
@@ -93,7 +93,8 @@ def test_an_object_of_a_benchmark_of_which_no_pixel_is_left_is_no_label(
     names = {str(tmp_path / f"{name}.png"): name for name in ("speck", "block")}
     task = ViewTask(manifest.iloc[0]["image"], tuple(names), 0, None)
     store = write(tmp_path / "store", [task], {**ids, **names}, base)
-    assert store.index["id"].tolist() == ["block"]
+    assert store.index["id"].tolist() == ["speck", "block"]
+    assert np.argwhere(store.labels[0] > 128).tolist() == [[0, 0]]
 
 
 def test_an_array_of_many_pieces_is_copied_whole_to_its_place(monkeypatch):

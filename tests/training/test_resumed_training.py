@@ -1,5 +1,6 @@
 """A saved state is whole or absent, and belongs to exactly one training."""
 
+import dataclasses
 import io
 import json
 import os
@@ -7,10 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from variants import hq_sam, pa_sam
 
-from pasam.errors import DataError
-from pasam.training.learner import _Place, _State
+from pasam.config.schema import TrainParams
+from pasam.errors import DataError, ParamsError
+from pasam.models.build import build_trainable
+from pasam.training.fit import fit, launch
+from pasam.training.learner import Trainee, _Place, _State
 from pasam.training.resume import Checkpointer, JsonlSink, state_key
+from pasam.training.samples import CachedBatches, Sampling
 
 
 class Dying:
@@ -246,3 +252,41 @@ def test_each_process_goes_on_with_its_own_sums_of_the_batches_so_far(tmp_path):
     for rank, expected in enumerate((5.0, 7.0, 9.0)):
         place = state.restore(SimpleNamespace(global_rank=rank, device="cpu"))
         assert (place.epoch, place.batches, place.sums["loss"].item()) == (1, 3, expected)
+
+
+@pytest.fixture
+def trained(make_base, store, tmp_path):
+    """Train a model on a store, here of the fixture's, and return what keeps its state."""
+
+    def run(variant, *, store=store, batch_size=4, **changes):
+        params = TrainParams(
+            seed=4, batch_size=batch_size, learning_rate=1e-3, accelerator="cpu", devices=1,
+            nodes=1, precision="32-true", workers=0, accumulate=1, cross_entropy="image",
+            outline=0.0, compile=False, together=[], deterministic=False, decode="whole",
+        ).replaced(**changes)  # fmt: skip
+        kept = Checkpointer(tmp_path, "run")
+        sampling = Sampling(batch_size=batch_size, mix="effective", mask_side=32, seed=4)
+        trainee = Trainee(
+            segmenter=build_trainable(make_base(), variant), variant=variant,
+            sink=JsonlSink(tmp_path / "history.jsonl"), checkpointer=kept,
+        )  # fmt: skip
+        fit(
+            trainee, params, lambda epoch: CachedBatches(store, sampling, epoch=epoch),
+            fabric=launch(params),
+        )  # fmt: skip
+        return kept
+
+    return run
+
+
+@pytest.mark.parametrize("variant", [hq_sam(epochs=2), pa_sam(epochs=2)], ids=["hq_sam", "pa_sam"])
+def test_a_training_that_diverges_says_so_and_keeps_nothing_of_it(variant, trained, tmp_path):
+    with pytest.raises(ParamsError, match=r"in epoch 1: .*train\.learning_rate, which is 1e\+30"):
+        trained(variant, learning_rate=1e30)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_epoch_whose_view_shows_too_few_masks_for_a_step_is_named(trained, store):
+    index = store.index[(store.index["view"] == 0) | (store.index["row"] < 3)]
+    with pytest.raises(DataError, match=r"view of epoch 2 for one step.*Lower train\.batch_size"):
+        trained(pa_sam(epochs=3), store=dataclasses.replace(store, index=index), batch_size=6)

@@ -226,9 +226,10 @@ def test_processes_draw_prompts_of_their_own(store, manifest, monkeypatch):
     assert sorted(drawn.count(value) for value in drawn) == [2] * 16  # the two kinds agree
 
 
-def test_an_object_that_no_crop_shows_is_shown_with_the_whole_image(tmp_path):
-    mask = np.zeros((96, 80), np.uint8)
-    mask[40:70, 20:50] = 255
+@pytest.mark.parametrize("pixels", [30, 1])
+def test_an_object_that_no_crop_shows_is_shown_with_the_whole_image(pixels, tmp_path):
+    mask = np.zeros((96 * 30 // pixels, 80), np.uint8)
+    mask[40 : 40 + pixels, 20 : 20 + pixels] = 255  # one pixel lies between those of the squash
     batch = crops(tmp_path, mask, jitter=(0.05, 0.05))[0]  # the image shrinks to three pixels
     for label in batch.labels.numpy():
         np.testing.assert_array_equal(label, squash_mask(mask, 64))
