@@ -99,6 +99,8 @@ def read_annotations(path: Path) -> Annotations:
         reason = f"{type(error).__name__}: {error}"[:200]
         raise DataError(f"{path} is not in COCO's form ({reason}).") from None
     _refuse(path, faults, "annotations")
+    for entry in content["annotations"]:  # the metrics ask every object, and take "0" for a crowd
+        entry["iscrowd"] = int(entry.get("iscrowd") in _CROWD)
     return Annotations(images=images, categories=categories, content=content)
 
 
@@ -327,6 +329,8 @@ def _annotation_faults(
             yield f"{who} has no segmentation; instance annotations are needed"
         if not (_is_number(found := entry.get("area")) and found > 0):
             yield f"{who} has area {entry.get('area')!r:.80}, expected more than 0"
+        if entry.get("iscrowd") not in (*_CROWD, *_NO_CROWD):
+            yield f"{who} has iscrowd {entry['iscrowd']!r:.80}, expected 0 or 1"
 
 
 def _some(names: Collection[Any]) -> str:

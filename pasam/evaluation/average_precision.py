@@ -75,7 +75,9 @@ def average_precision(
     """
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools talks
         gt = COCO()
-        gt.dataset = {**truth, "annotations": [dict(a) for a in truth["annotations"]]}
+        # From 1: to pycocotools an object with id 0, as other tools write it, is never found.
+        numbered = enumerate(truth["annotations"], start=1)
+        gt.dataset = {**truth, "annotations": [{**a, "id": number} for number, a in numbered]}
         gt.createIndex()
         found = _results(gt, results)
         evaluation = (

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from pasam.config.schema import CocoParams, GeneratedInstancesParams, InstancesParams, SeginwParams
-from pasam.data.coco import AnnotatedImage, Annotations, Detection
+from pasam.data.coco import AnnotatedImage, Annotations, Detection, read_annotations
 from pasam.errors import DataError
 from pasam.evaluation import average_precision, instances
 from pasam.evaluation.average_precision import Bands
@@ -350,6 +350,27 @@ def test_a_crowd_is_no_object_that_a_mask_could_match(model_set, params, tmp_pat
     )
     assert {row["object_id"] for row in rows} == {-1}
     assert {row["iou"] for row in rows} == {row["boundary_iou"] for row in rows} == {0.0}
+
+
+def test_a_crowd_is_told_however_a_tool_writes_it_and_an_object_needs_no_word_of_it(tmp_path):
+    file = tmp_path / "annotations.json"
+    written(tmp_path, file, tmp_path / "detections.json")
+    for means, words in ((0, (None, 0, False, "0", "false")), (1, (1, 1.0, True, "1", "true"))):
+        for word in words:
+            content = json.loads(file.read_text())
+            content["annotations"][0]["iscrowd"] = word
+            if word is None:
+                del content["annotations"][0]["iscrowd"]
+            other = tmp_path / "other.json"
+            other.write_text(json.dumps(content))
+            found = read_annotations(other).content
+            assert [one["iscrowd"] for one in found["annotations"]] == [means, 0], word
+            assert average_precision.objects_by_size(found)["objects"] == 2 - means
+            average_precision.average_precision(found, [], overlap="mask", bands=Bands(0.02))
+    content["annotations"][0]["iscrowd"] = "perhaps"
+    other.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="annotation 1 has iscrowd 'perhaps', expected 0 or 1"):
+        read_annotations(other)
 
 
 SIDES = st.integers(1, 19)
