@@ -150,6 +150,9 @@ EQUAL: dict[str, Design] = {
     "one seed, four of 60 images": Design(seeds=1),
     "one seed, one of 60 images": Design(seeds=1, images=(60,)),
     "one seed, one of 60 images, skewed": Design(seeds=1, images=(60,), skewed=True),
+    "one seed, one of 3 images": Design(seeds=1, images=(3,)),
+    "one seed, one of 10 images": Design(seeds=1, images=(10,)),
+    "one seed, one of 3 images and three of 60": Design(seeds=1, images=(3, 60, 60, 60)),
     "one seed, 470, 280, 287 and 500 images": Design(seeds=1, images=(470, 280, 287, 500)),
     **{
         f"{seeds} seeds, four of 60 images, spread {spread:g}": Design(seeds=seeds, spread=spread)

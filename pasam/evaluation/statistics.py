@@ -45,6 +45,10 @@ GAIN, LOSS, UNDECIDED = "gain shown", "loss shown", "no difference shown"
 SEEDS_FOR_P = 3
 """Fewer seeds of training cannot carry a p-value: their spread is not known."""
 
+_FEW, _FEW_ALONE = 6, 11
+"""Units from which a benchmark is resampled, one of several and one by itself: fewer have too few
+different means, as seeds have."""
+
 _CHUNK = 2_000_000  # Indices drawn at a time: 16 MB, whatever the size of the benchmark.
 _SEEDS = "seeds of training"
 
@@ -325,21 +329,35 @@ def _resample(
     mean = np.sum([part.means for part in strata], axis=0) / len(strata)
     if min(len(part.sizes) for part in strata) < 2:
         return mean, np.empty((len(mean), 0))
-    over_images = np.zeros((len(mean), n_resamples))
+    least = _FEW if len(strata) > 1 else _FEW_ALONE
+    many = [part for part in strata if len(part.sizes) >= least]
+    deviations = np.zeros((len(mean), n_resamples))
+    if many:
+        for part in many:
+            means = _resampled_means(part, n_resamples=n_resamples, seed=seed)
+            deviations += means / len(strata)
+        centre = np.sum([part.means for part in many], axis=0) / len(strata)
+        deviations = _stretch(many, confidence)[:, None] * (deviations - centre[:, None])
     for part in strata:
-        over_images += _resampled_means(part, n_resamples=n_resamples, seed=seed) / len(strata)
-    deviations = _stretch(strata, confidence)[:, None] * (over_images - mean[:, None])
+        if len(part.sizes) < least:
+            variance, freedom = _over_units(part)
+            # With the mean's sign: two models in the other order have the mirrored interval.
+            error = np.copysign(np.sqrt(variance), part.means) / len(strata)
+            chance = _student(freedom, of=part.name, n_resamples=n_resamples, seed=seed)
+            deviations += error[:, None] * chance
     runs = np.mean([part.runs for part in strata], axis=0)  # (P, S)
     seeds = runs.shape[1]
     if seeds > 1:
         error = np.sqrt(runs.var(axis=1, ddof=1) / seeds)
-        deviations += error[:, None] * _student(seeds - 1, n_resamples=n_resamples, seed=seed)
+        deviations += error[:, None] * _student(
+            seeds - 1, of=_SEEDS, n_resamples=n_resamples, seed=seed
+        )
     return mean, mean[:, None] + deviations
 
 
-def _student(freedom: int, *, n_resamples: int, seed: int) -> Values:
-    """Student's distribution in R equally likely values, in a random order, (R,)."""
-    generator = np.random.default_rng([seed, zlib.crc32(_SEEDS.encode())])
+def _student(freedom: float, *, of: str, n_resamples: int, seed: int) -> Values:
+    """Student's distribution in R equally likely values, in a random order of its own, (R,)."""
+    generator = np.random.default_rng([seed, zlib.crc32(of.encode())])
     places = (generator.permutation(n_resamples) + 0.5) / n_resamples
     return np.asarray(stdtrit(freedom, places), np.float64)
 
@@ -367,18 +385,25 @@ def _stretch(strata: Sequence[_Stratum], confidence: float) -> Values:
     """How much wider Student's interval over images is than the normal one, (P,), at least 1."""
     uncertainty = total = np.zeros(1)
     for part in strata:
-        masks, units = part.sizes.sum(), len(part.sizes)
-        deviations = part.sums - part.means[:, None] * part.sizes
-        variance = (deviations**2).sum(axis=1) * units / (units - 1) / masks**2 / len(strata) ** 2
-        # As many units as, all of one size, would tell as much as these of different sizes.
-        alike = (part.sizes**2).sum() ** 2 / (part.sizes**4).sum()
-        uncertainty = uncertainty + variance**2 / max(1.0, alike - 1)
+        of_mean, alone = _over_units(part)
+        variance = of_mean / len(strata) ** 2
+        uncertainty = uncertainty + variance**2 / alone
         total = total + variance
     known = uncertainty > 0
     freedom = np.where(known, total**2 / np.where(known, uncertainty, 1.0), np.inf)
     upper = (1 + confidence) / 2
     wider = stdtrit(np.where(known, freedom, 1.0), upper) / ndtri(upper)
     return np.asarray(np.where(known, wider, 1.0), np.float64)
+
+
+def _over_units(part: _Stratum) -> tuple[Values, float]:
+    """Estimate the variance of a benchmark's mean, (P,), with its degrees of freedom."""
+    masks, units = part.sizes.sum(), len(part.sizes)
+    deviations = part.sums - part.means[:, None] * part.sizes
+    variance = (deviations**2).sum(axis=1) * units / (units - 1) / masks**2
+    # As many units as, all of one size, would tell as much as these of different sizes.
+    alike = (part.sizes**2).sum() ** 2 / (part.sizes**4).sum()
+    return np.asarray(variance, np.float64), max(1.0, float(alike) - 1)
 
 
 def _ends(resampled: Values, confidence: float) -> tuple[Values, Values]:

@@ -138,11 +138,11 @@ def test_seeds_that_differ_decide_together_which_masks_are_better():
 
 @pytest.mark.parametrize("confidence", [0.5, 0.8, 0.99])
 def test_the_level_decides_how_wide_an_interval_of_few_images_is(confidence):
-    values = np.array([0.1, 0.4, 0.2, 0.9, 0.6])
-    draws = np.random.default_rng([3, zlib.crc32(b"dis")]).integers(5, size=(500, 4))
+    values = np.array([0.1, 0.4, 0.2, 0.9, 0.6, 0.5, 0.3, 0.3, 0.8, 0.7, 0.0])
+    draws = np.random.default_rng([3, zlib.crc32(b"dis")]).integers(11, size=(500, 10))
     low = np.quantile(values[draws].mean(axis=1), (1 - confidence) / 2)
     upper = (1 + confidence) / 2
-    wider = stats.t.ppf(upper, 4) / stats.norm.ppf(upper)
+    wider = stats.t.ppf(upper, 10) / stats.norm.ppf(upper)
     found = interval({"dis": values}, n_resamples=500, confidence=confidence, seed=3)
     assert found.low == pytest.approx(values.mean() + wider * (low - values.mean()))
 
@@ -491,18 +491,16 @@ def test_seeds_and_images_together_have_the_interval_of_behrens_and_fisher():
     assert found.p == pytest.approx(beyond(abs(found.mean)), rel=0.15)
 
 
-@pytest.mark.parametrize("sizes", [(3, 4, 5, 6, 8), (1, 9)])
-def test_few_units_of_very_unequal_size_have_the_freedom_of_fewer_and_of_one_at_least(sizes):
-    """The whole computation once more, for five groups of 3 to 8 masks and for two of 1 and 9."""
-    sizes, names = np.array(sizes), list("abcde"[: len(sizes)])
+def test_units_of_very_unequal_size_have_the_freedom_of_fewer():
+    """The whole computation once more, for twelve groups of 1 to 30 masks."""
+    sizes, names = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30]), list("abcdefghijkl")
     values = np.random.default_rng(7).normal(0, 1, sizes.sum())
     units = np.repeat(names, sizes)
     sums = np.array([values[units == unit].sum() for unit in names])
     draws = np.random.default_rng([3, zlib.crc32(b"dis")])
     picked = draws.integers(len(sizes), size=(500, len(sizes) - 1))
     means = sums[picked].sum(axis=1) / sizes[picked].sum(axis=1)
-    # 2.5, of equal sizes it were 4; of the other two 0.02, which is no freedom at all
-    freedom = max(1.0, (sizes**2).sum() ** 2 / (sizes**4).sum() - 1)
+    freedom = (sizes**2).sum() ** 2 / (sizes**4).sum() - 1  # 1.9, of equal sizes it were 11
     wider = stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)
     found = interval(
         {"dis": values}, units_by_stratum={"dis": list(units)}, n_resamples=500, confidence=0.95,
@@ -513,12 +511,44 @@ def test_few_units_of_very_unequal_size_have_the_freedom_of_fewer_and_of_one_at_
     )
 
 
+@pytest.mark.parametrize("sizes", [(3, 4, 5, 6, 8), (1, 9), (2,) * 10])
+def test_few_units_have_students_interval_and_p_value(sizes):
+    """Computed once more by its table; of groups of 1 and 9 masks there is one freedom left."""
+    sizes, names = np.array(sizes), list("abcdefghij"[: len(sizes)])
+    values = np.random.default_rng(7).normal(0.4, 1, sizes.sum())
+    units = np.repeat(names, sizes)
+    rests = [(values[units == unit] - values.mean()).sum() for unit in names]
+    error = np.sqrt(np.sum(np.square(rests)) * len(sizes) / (len(sizes) - 1)) / sizes.sum()
+    freedom = max(1.0, (sizes**2).sum() ** 2 / (sizes**4).sum() - 1)
+    found = paired_difference(
+        values, 0 * values, ["dis"] * len(values), units=list(units), n_resamples=20_000,
+        confidence=0.9, seed=3,
+    )  # fmt: skip
+    reach = stats.t.ppf(0.95, freedom) * error
+    assert (found.low, found.high) == pytest.approx(
+        (values.mean() - reach, values.mean() + reach), rel=0.01
+    )
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(values.mean()) / error, freedom), rel=0.02)
+
+
+@pytest.mark.parametrize("images", [(2,), (3,), (5,), (10,), (2, 30, 30, 30), (4, 4, 4, 4)])
+def test_two_images_or_ten_of_equal_models_cry_wolf_no_more_often_than_sixty(images):
+    """Resampled they would: one pair of images in ten had the least p-value that there is."""
+    generator = np.random.default_rng(0)
+    groups = {f"set {i}": generator.normal(0, 1, (4000, 1, n)) for i, n in enumerate(images)}
+    found = estimate_many(groups, n_resamples=999, confidence=0.95, seed=1)
+    outside = (found.low > 0) | (found.high < 0)
+    assert outside.mean() < 0.062
+    assert (found.p < 0.05).mean() < 0.062
+    assert (found.p <= 0.004).mean() < 0.009
+
+
 def test_very_unequal_benchmarks_have_welch_and_satterthwaites_degrees_of_freedom():
-    """The whole computation once more, for three benchmarks of 3, 10 and 80 images."""
+    """The whole computation once more, for three benchmarks of 6, 10 and 80 images."""
     generator = np.random.default_rng(5)
     groups = {
         name: generator.normal(0, sigma, n)
-        for name, n, sigma in (("a", 3, 9.0), ("b", 10, 1.0), ("c", 80, 4.0))
+        for name, n, sigma in (("a", 6, 9.0), ("b", 10, 1.0), ("c", 80, 4.0))
     }
     variances = {name: v.var(ddof=1) / len(v) / 9 for name, v in groups.items()}
     freedom = sum(variances.values()) ** 2 / sum(
