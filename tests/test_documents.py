@@ -46,6 +46,7 @@ STAGED = (
 COMMANDS = {
     "make check": "not here: it is what runs before this, in .ci/run",
     "make test": "not here: it is this",
+    "make long": "not here: it is what runs after this, in .ci/run",
     "make wheel": "tests/test_packaging.py::test_a_wheel_brings_presets_catalogue_and_page",
     "make reproduce": TRAIN,
     "make flows": "tests/pipelines/test_prefect_flows.py::"
@@ -222,7 +223,7 @@ IN_SENTENCES = {
     "make help": "tests/test_documents.py::test_make_lists_every_target_that_the_documents_name",
     "make images": TRAIN,
     "make lock": NETWORK,
-    "make long": "not here: it is what runs after this, in .ci/run",
+    "make long": COMMANDS["make long"],
     "make pretrain": "not here: a training of hours",
     "make reproduce": TRAIN,
     "make test": COMMANDS["make test"],
