@@ -61,7 +61,7 @@ _OUTRUN = (
 
 
 class OutrunError(BusyError):
-    """Another machine or process has decided meanwhile; nothing of this decision was kept."""
+    """Others have decided meanwhile, or are about to; nothing of this decision was kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -336,7 +336,7 @@ class DecisionLog:
                 remote's does not continue what this clone has seen.
         """
         here, seen = self._commits_of(REF, self._seen())
-        tip = self._fetch(here, seen) if shared and self.remote else here
+        tip = self._fetch(here, seen) if shared and self.remote else here or seen
         if tip != self.tip:
             self.tip, self.entries = tip, self._chain(tip)
         return self.entries
@@ -371,8 +371,9 @@ class DecisionLog:
         tip = self._commit(made, evidence or {})
         if self.remote is None:
             old = self.tip or _NOTHING
-            if call_git(self.project, *_SYNCED, "update-ref", REF, tip, old).returncode:
-                raise OutrunError("another process has decided meanwhile; nothing was changed.")
+            done = call_git(self.project, *_SYNCED, "update-ref", REF, tip, old)
+            if done.returncode:
+                raise OutrunError(git_words(done))
         else:
             try:
                 self._push(tip)
@@ -491,7 +492,7 @@ class DecisionLog:
             return
         said = git_words(done)
         if any(word in said for word in _OUTRUN):
-            raise OutrunError("another machine has decided meanwhile; nothing was changed.")
+            raise OutrunError(said)
         if "rejected]" in said:
             raise RegistryError(
                 f"the remote '{self.remote}' refuses the log of decisions: {said}. Nothing was "

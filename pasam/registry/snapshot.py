@@ -509,10 +509,12 @@ def git_state(project: Path) -> GitState:
     """Look at the repository that a project lies in."""
     if _git(project, "rev-parse", "--is-inside-work-tree").strip() != "true":
         return GitState(commit="", dirty=True, pushed=False)
-    changed = _git(project, "status", "--porcelain").splitlines()
+    # Whatever a person's configuration hides, or git cannot read, is not taken for committed.
+    status = call_git(project, "status", "--porcelain", "--untracked-files=normal")
+    changed = status.stdout.decode(errors="replace").splitlines()
     return GitState(
         commit=_git(project, "rev-parse", "--verify", "--quiet", "HEAD").strip(),
-        dirty=bool(changed),
+        dirty=bool(changed) or status.returncode != 0,
         pushed=bool(_git(project, "branch", "--remotes", "--contains", "HEAD").strip()),
         changed=tuple(line[3:] for line in changed),
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pasam.errors import BusyError, RegistryError, TrackingError, TransientError
+from pasam.errors import BusyError, PasamError, RegistryError, TrackingError
 from pasam.files import sha256_of, temporary_folder
 from pasam.registry.decision_log import (
     LIFT,
@@ -162,22 +162,32 @@ class Decisions:
             The entries as the log has them.
 
         Raises:
-            BusyError: Others were quicker every time; nothing was decided.
+            BusyError: Others were quicker every time, or git lets nobody write the log; nothing
+                was decided.
             TransientError: The log's remote cannot be reached; nothing was decided.
         """
+        decided, words = False, ""  # by others, and what git said last
         for turn in range(TURNS):
             wanted = draft(self.standing)
             if not wanted.entries:
                 return ()
             try:
                 made = self.log.append(wanted.entries, wanted.evidence)
-            except OutrunError:
+            except OutrunError as outrun:
+                tip, words = self.log.tip, str(outrun)
                 time.sleep(random.uniform(0, 0.1 * (turn + 1)))
                 self.refresh()
+                decided = decided or self.log.tip != tip
                 continue
             self.standing = standing_of(self.log.entries)
             self._show_decided()
             return made
+        if not decided:
+            raise BusyError(
+                f"git does not let the log of decisions be written, though nobody else has decided "
+                f"anything: {words}. Nothing was changed. Is it a lock file that a killed git has "
+                "left, remove that once no git is at work here."
+            )
         raise BusyError(
             f"others decided {TURNS} times while this was decided. Nothing was changed here; look "
             "at `pasam registry log`, and try again."
@@ -185,11 +195,13 @@ class Decisions:
 
     def _show_decided(self) -> None:
         """Show a decision, which stands whatever becomes of this."""
+        from mlflow.exceptions import MlflowException
+
         before = len(self.notes)
         try:
             self.show()
             del self.notes[before:]  # what this very decision has moved is no news
-        except TransientError as error:
+        except (PasamError, MlflowException) as error:
             self.notes.append(
                 f"This is decided and stands in the log, but MLflow does not show it yet: {error} "
                 "The next command of `pasam registry` completes it; do not decide it again."
@@ -199,8 +211,9 @@ class Decisions:
         """Draft an entry on the present standing; the champion stays unless `after` is given."""
         champion = self.standing.champion
         gate = self.standing.gate.gate if self.standing.gate else ""
+        words = why.encode("utf-8", "backslashreplace").decode()  # a terminal may send no UTF-8
         return Entry(
-            event=event, version=version, why=why, before=champion,
+            event=event, version=version, why=words, before=champion,
             **{"after": champion, "gate": gate, **more},
         )  # fmt: skip
 
@@ -290,7 +303,7 @@ def lift(project: Path, which: int | str, *, why: str) -> VersionStanding:
     number = decisions.version(which).number
 
     def draft(standing: Standing) -> Draft:
-        version = standing.versions[number]
+        version = decisions.version(number)
         if standing.barring(version) is None:
             raise RegistryError(
                 f"version {number} is not barred (it is {version.status}), so there is nothing to "
@@ -406,8 +419,8 @@ def _restore(decisions: Decisions, version: VersionStanding) -> None:
     number = int(made.version)
 
     def draft(standing: Standing) -> Draft:
-        if version.number not in standing.versions:
-            return Draft()  # somebody else was quicker
+        if version.number not in standing.versions or number in standing.versions:
+            return Draft()  # somebody else was quicker, or has an MLflow that counts alike
         entry = decisions.entry(
             REGISTER, number, f"version {version.number} was deleted in MLflow",
             files=version.registered.files, evidence=version.registered.evidence,

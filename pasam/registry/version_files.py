@@ -6,6 +6,7 @@ safetensors and metadata as JSON, with MLflow's folder round them: no pickle.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import time
@@ -51,6 +52,7 @@ from pasam.registry.upkeep.stored_files import (
 from pasam.registry.versions import NAME, PARAMS, SCORES, SHOWN, fetched
 
 if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
     from mlflow.models import ModelSignature
 
 PRECISION = "encoder_precision"
@@ -384,6 +386,12 @@ def register(decisions: Decisions, candidate: Candidate, *, run_id: str) -> Vers
         else:
             if not made:
                 made.append(_make(decisions, candidate, run_id))
+            elif made[0].number in standing.versions:
+                # Another clone, with an MLflow of its own, has taken the number for other bytes.
+                decisions.registry.client.delete_model_version(NAME, str(made[0].number))
+                logged = decisions.registry.client.get_logged_model(made[0].model_id)
+                number = _new_version(decisions, candidate, run_id, logged)
+                made[0] = dataclasses.replace(made[0], number=number)
             number, files = made[0].number, dict(made[0].files)
             details |= {"model_id": made[0].model_id, "run_id": run_id}
             if known is not None:
@@ -488,6 +496,15 @@ def _make(decisions: Decisions, candidate: Candidate, run_id: str) -> _Stored:
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     _show_scores(decisions, candidate, {"run_id": run_id, "model_id": logged.model_id})
+    number = _new_version(decisions, candidate, run_id, logged)
+    return _Stored(number=number, files=files, model_id=str(logged.model_id), signature=signature)
+
+
+def _new_version(
+    decisions: Decisions, candidate: Candidate, run_id: str, logged: LoggedModel
+) -> int:
+    """Let MLflow number a candidate that it stores, by a number that the log does not know yet."""
+    client = decisions.registry.client
     tags = {name: text for name, text in _tags(candidate).items() if name in SHOWN}
     while True:
         made = client.create_model_version(
@@ -495,10 +512,7 @@ def _make(decisions: Decisions, candidate: Candidate, run_id: str) -> _Stored:
             description=_description(candidate), tags={**tags, Tag.STATUS: REGISTERED},
         )  # fmt: skip
         if int(made.version) not in decisions.standing.versions:
-            return _Stored(
-                number=int(made.version), files=files, model_id=str(logged.model_id),
-                signature=signature,
-            )  # fmt: skip
+            return int(made.version)
         # MLflow was emptied and counts from 1 again; the log knows that number as another model.
         client.delete_model_version(NAME, str(made.version))
 

@@ -430,15 +430,19 @@ def _carry(registry: Registry, log: DecisionLog, version: VersionStanding, shown
     model_id = version.registered.details.get("model_id")
     if not new or not model_id:
         return
+    # MLflow's client finds the place by the model's id alone, which a project's copy has, too.
+    logged = _if_any(lambda: registry.client.get_logged_model(model_id))
+    if logged is None:  # somebody has deleted it there, which must not keep anybody from deciding
+        return
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     with temporary_folder() as folder:
         for entry in new:
             for name, content in carried_files(log, entry).items():
                 write_bytes(Path(folder) / name, content)
-        # MLflow's client finds the place by the model's id alone, which a project's copy has, too.
-        source = registry.client.get_logged_model(model_id).artifact_location
-        place = get_artifact_repository(source, tracking_uri=registry.store.tracking_uri)
+        place = get_artifact_repository(
+            logged.artifact_location, tracking_uri=registry.store.tracking_uri
+        )
         place.log_artifacts(folder)  # type: ignore[no-untyped-call]
     registry.tag_version(version.number, {Tag.CARRIED: str(new[-1].number)})
 

@@ -59,14 +59,27 @@ def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
+AHEAD = datetime.timedelta(hours=1)
+"""How far the clock of another machine that shares the folder may be ahead."""
+
+
 def read_endings() -> list[Ending]:
-    """Read all that is kept, the oldest first; a line that a crash cut short is left out."""
-    found = []
-    for line in ENDINGS.read_text("utf-8").splitlines() if ENDINGS.exists() else ():
+    """Read all that is kept, the oldest first, but for what a crash cut short.
+
+    What has not happened yet is left out, too: the clock was wrong when it was kept, and nothing
+    would be due, missed or worth an alarm until that day comes.
+    """
+    found, latest = [], now() + AHEAD
+    there = ENDINGS.exists()
+    for line in ENDINGS.read_text("utf-8", errors="replace").splitlines() if there else ():
         try:
-            found.append(Ending(**json.loads(line)))
+            ending = Ending(**json.loads(line))
+            times = [datetime.datetime.fromisoformat(t) for t in (ending.started, ending.ended)]
+            if max(times) > latest:
+                raise ValueError("it has not happened yet")
+            found.append(ending)
         except (ValueError, TypeError):
-            LOGGER.warning("A line of %s is damaged and left out.", ENDINGS)
+            LOGGER.warning("A line of %s is damaged, or of a wrong clock, and left out.", ENDINGS)
     return found
 
 
@@ -182,14 +195,14 @@ def note_served(due: Mapping[str, Sequence[str]]) -> None:
 
 def next_due(moment: datetime.datetime) -> dict[str, str] | None:
     """Say when each flow is due next; None while no process here starts flows on schedule."""
+    late = moment.isoformat(timespec="seconds")
     try:
         found = json.loads(SERVED.read_text("utf-8"))
-    except (OSError, ValueError):
+        later = {flow: [each for each in due if each > late] for flow, due in found["due"].items()}
+        if not _lives(found["process"]):
+            return None
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):  # or a crash cut it short
         return None
-    if not _lives(found["process"]):
-        return None
-    late = moment.isoformat(timespec="seconds")
-    later = {flow: [each for each in due if each > late] for flow, due in found["due"].items()}
     return {flow: due[0] for flow, due in later.items() if due}
 
 

@@ -40,6 +40,7 @@ from pipelines.flows.decision_tables import (
     run_link,
 )
 from pipelines.flows.endings import (
+    AHEAD,
     CANCELLED,
     FAILED,
     Ending,
@@ -158,10 +159,13 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _told() -> dict[str, datetime.datetime]:
-    if not TOLD.exists():
+    """Say when people were told last; what cannot be read, or is of a wrong clock, was not told."""
+    try:
+        found = json.loads(TOLD.read_text("utf-8"))
+        told = {name: datetime.datetime.fromisoformat(moment) for name, moment in found.items()}
+        return {name: moment for name, moment in told.items() if moment <= now() + AHEAD}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    found = json.loads(TOLD.read_text("utf-8"))
-    return {name: datetime.datetime.fromisoformat(moment) for name, moment in found.items()}
 
 
 def _tell(

@@ -48,7 +48,8 @@ def take_news() -> None:
     if done:
         log(f"{remote} cannot be reached, so this goes on with what is here: {done}")
         return
-    ahead, behind = _said("rev-list", "--left-right", "--count", "HEAD...@{upstream}").split()
+    counted = _said("rev-list", "--left-right", "--count", "HEAD...@{upstream}")
+    ahead, behind = counted.split() or ("0", "0")  # `fetch.prune`: the branch is gone there
     if behind == "0":
         return
     if ahead != "0" and not _is_of_results():

@@ -348,3 +348,11 @@ def test_a_remote_that_lets_nobody_push_is_told_before_a_training(tmp_path, monk
     git("config", "remote.origin.receivepack", str(refuses))
     with pytest.raises(StageError, match="does not let this clone push"):
         require_publishable("push", Remote())
+
+
+def test_a_branch_that_is_gone_from_the_remote_leaves_the_work_as_it_is(repository):
+    git("config", "fetch.prune", "true")
+    head, branch = git("rev-parse", "HEAD"), git("branch", "--show-current").strip()
+    git("--git-dir", "../origin.git", "update-ref", "-d", f"refs/heads/{branch}")
+    take_news()
+    assert git("rev-parse", "HEAD") == head

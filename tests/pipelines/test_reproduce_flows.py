@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import json
 import os
 import shutil
 import signal
@@ -20,10 +22,12 @@ from tracked_world import git
 from pasam.config.presets import compose_text
 from pasam.errors import DataError, ParamsError, RegistryError, StageError
 from pipelines.dvc import STATE, Dvc
+from pipelines.flows import endings, operations, studies
 from pipelines.flows import reproduce as flow
-from pipelines.flows import studies
+from pipelines.flows.prefect_flows import is_superfluous
 from pipelines.flows.reproduce import GROUPS, dvc, outputs, reproduce, results
 from pipelines.flows.retrain import begin, finish, is_unfinished, loose_ends
+from pipelines.flows.schedule import missed
 from pipelines.flows.studies import STUDIES, ablate, lay_out
 
 
@@ -520,3 +524,36 @@ def test_whenever_a_study_is_killed_nothing_lives_on_and_the_next_one_gives_the_
         assert not list(own.rglob("*.part"))
         shutil.rmtree(own)
     assert killed >= KILLS // 2
+
+
+def kept(days, flow="retrain"):
+    """An ending some days ago, kept in the file."""
+    moment = (endings.now() - datetime.timedelta(days=days)).isoformat(timespec="seconds")
+    made = endings.Ending(flow=flow, outcome="promoted", message="so", started=moment, ended=moment)
+    endings.keep(made)
+    return made
+
+
+def test_an_ending_of_a_clock_that_was_wrong_keeps_no_run_from_being_due_nor_an_alarm_back(
+    in_empty_folder,
+):
+    first = kept(12)
+    kept(-3650)
+    assert endings.last("retrain", succeeded=True) == first
+    assert missed("retrain", [("0 3 * * 0", "UTC")])
+    assert not is_superfluous("retrain", endings.now())
+    told = {"alarm": (endings.now() + datetime.timedelta(days=9)).isoformat()}
+    operations.TOLD.write_text(json.dumps(told))
+    assert operations._told() == {}
+    assert operations.watch().name == "alarmed"
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0", b"\xff\xfe", b"[]", b"7", b'{"alarm": "x"}'])
+def test_what_a_power_cut_has_left_of_small_files_stops_no_alarm(content, in_empty_folder):
+    kept(12)
+    operations.TOLD.write_bytes(content)
+    endings.SERVED.write_bytes(content)
+    with endings.ENDINGS.open("ab") as file:
+        file.write(content + b"\n")
+    assert operations.watch().name == "alarmed"
+    assert endings.next_due(endings.now()) is None

@@ -139,7 +139,7 @@ def test_of_two_machines_one_wins_and_the_other_reads_what_was_decided(clones):
     for log in clones:
         log.read()
     one.append([registration(1)])
-    with pytest.raises(OutrunError, match="another machine has decided meanwhile"):
+    with pytest.raises(OutrunError, match=r"stale info|fetch first"):
         two.append([registration(2)])
     assert [entry.version for entry in two.read()] == [1]
     two.append([registration(2)])
@@ -152,7 +152,7 @@ def test_of_two_processes_of_one_clone_one_wins(alone):
     for log in (first, second):
         log.read()
     first.append([registration(1)])
-    with pytest.raises(OutrunError, match="another process"):
+    with pytest.raises(OutrunError, match="cannot lock ref"):
         second.append([registration(2)])
     assert len(second.read()) == 1
 

@@ -14,12 +14,15 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import urllib3
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from tracked_world import KEPT, git, leave_servers, place_store
 
 from pasam.errors import BusyError, PasamError, RegistryError, TrackingError
@@ -318,19 +321,21 @@ def deciding(log, monkeypatch, *, writes=(), shows=None):
 BEGIN = Entry(event="register", version=1, details={"key": "k"})
 
 
-@pytest.mark.parametrize("outrun", [0, 2, 19, 20])
+@pytest.mark.parametrize(("outrun", "grows", "said"), [
+    (0, 0, ""), (2, 1, ""), (19, 1, ""), (20, 1, "others decided 20"), (20, 0, "nobody else has"),
+])  # fmt: skip
 def test_a_decision_is_thought_over_as_often_as_others_are_quicker_and_then_given_up(
-    outrun, monkeypatch
+    outrun, grows, said, monkeypatch
 ):
-    decisions, shown = deciding(Log(outrun), monkeypatch)
+    decisions, shown = deciding(Log(outrun, grows), monkeypatch)
     thought = []
 
     def draft(standing):
         thought.append(standing)
         return Draft(entries=(BEGIN,), evidence={"d": b"e"})
 
-    if outrun == 20:
-        with pytest.raises(BusyError, match="others decided 20 times"):
+    if said:
+        with pytest.raises(BusyError, match=said):
             decisions.decide(draft)
         assert (decisions.log.kept, shown) == ([], [])
     else:
@@ -360,18 +365,22 @@ def test_what_was_decided_is_shown_again_where_others_have_decided_and_written_m
     assert set(decisions.standing.versions) == ({1} if grows else set())
 
 
-@pytest.mark.parametrize(("failures", "told"), [(3, False), (4, True)])
+GONE = partial(MlflowException, error_code=RESOURCE_DOES_NOT_EXIST)
+TOLD = [(3, TrackingError, 4), (4, TrackingError, 4), (1, RegistryError, 1), (1, GONE, 1)]
+
+
+@pytest.mark.parametrize(("failures", "error", "turns"), TOLD)
 def test_mlflow_is_tried_four_times_and_then_the_decision_stands_all_the_same(
-    failures, told, monkeypatch
+    failures, error, turns, monkeypatch
 ):
     def shows(turn):
         if turn <= failures:
-            raise TrackingError("MLflow is away.")
+            raise error("MLflow is away.")
 
     decisions, shown = deciding(Log(), monkeypatch, shows=shows)
     assert decisions.decide(lambda standing: Draft(entries=(BEGIN,))) == (BEGIN,)
-    assert len(shown) == 4
-    assert bool(decisions.notes) is told
+    assert len(shown) == turns
+    assert bool(decisions.notes) is (failures != 3)
     assert all("stands in the log, but MLflow does not show it yet" in n for n in decisions.notes)
 
 
@@ -381,8 +390,8 @@ def test_an_entry_is_drafted_on_the_champion_and_the_gate_of_now(monkeypatch):
     assert (first.before, first.after, first.gate, first.files) == (None, None, "", {"f": "1"})
     decisions.standing.champions.append(5)
     decisions.standing.gate = Entry(event="gate", gate="g1")
-    kept, moved = decisions.entry("reject", 1, "bad"), decisions.entry("promote", 1, after=1)
-    assert (kept.before, kept.after, kept.gate, kept.why) == (5, 5, "g1", "bad")
+    kept, moved = decisions.entry("reject", 1, "b\udcffd"), decisions.entry("promote", 1, after=1)
+    assert (kept.before, kept.after, kept.gate, kept.why) == (5, 5, "g1", "b\\udcffd")
     assert (moved.before, moved.after, moved.why) == (5, 1, "")
     assert decisions.entry("gate", None, gate="g2").gate == "g2"
 

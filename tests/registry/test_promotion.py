@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock, call
@@ -16,14 +17,23 @@ from typer.testing import CliRunner
 from pasam.cli.app import app
 from pasam.config.requirements import GateParams
 from pasam.errors import RegistryError
-from pasam.models.checkpoint import read_metadata, read_weights, write_weights
+from pasam.models.checkpoint import file_digest, read_metadata, read_weights, write_weights
 from pasam.registry import evidence, promotion, versions
 from pasam.registry import snapshot as snapshots
-from pasam.registry.decision_log import PROMOTED, DecisionLog, Entry, Standing, VersionStanding
+from pasam.registry.decision_log import (
+    CLAIM,
+    PROMOTED,
+    DecisionLog,
+    Entry,
+    Standing,
+    VersionStanding,
+)
 from pasam.registry.promotion import Judgement, promote, set_gate
+from pasam.registry.snapshot import take_snapshot
 from pasam.registry.store import Tag
 from pasam.registry.transitions import Draft, check, lift, open_decisions, reject, rollback
 from pasam.registry.upkeep.champion_history import reigns
+from pasam.registry.version_files import find_candidate, register
 from pasam.registry.versions import open_registry
 
 
@@ -543,3 +553,38 @@ def test_a_model_of_another_base_is_measured_on_images_embedded_as_the_params_sa
     given = (tmp_path / "here", ["tasks", "a", "b"], {"m1": "a", "m2": "b"}, "base")
     how = {"jitter": 0.25, "batch_size": 7, "workers": 1, "origin": {"split": "val", "views": 2}}
     assert seen == [(given, how)]
+
+
+@pytest.mark.long
+def test_two_clones_with_an_mlflow_each_never_give_one_number_to_two_models(project, tmp_path):
+    second = tmp_path / "second"
+    shutil.copytree(project.folder, second)
+    candidate = find_candidate(take_snapshot(project.folder), "pa_sam")
+    weights = {n: 1 + values for n, values in read_weights(candidate.adapter).items()}
+    write_weights(tmp_path / "b.safetensors", weights, metadata=read_metadata(candidate.adapter))
+    adapter, base = file_digest(tmp_path / "b.safetensors"), candidate.key.partition("-")[2]
+    other = dataclasses.replace(
+        candidate, adapter=tmp_path / "b.safetensors", key=f"{adapter}-{base}", tensors="b"
+    )
+    here, there = open_decisions(project.folder), open_decisions(second)  # nothing is decided yet
+    runs = [each.registry.client.create_run("0").info.run_id for each in (here, there)]
+    version = register(here, candidate, run_id=runs[0])
+    promoting = here.entry(PROMOTED, version.number, after=version.number)
+    here.decide(lambda standing: Draft(entries=(promoting,)))
+    assert register(there, other, run_id=runs[1]).number == 2
+    standing = there.standing
+    assert (standing.champion, standing.candidate) == (1, 2)
+    assert standing.versions[1].key == candidate.key
+    assert [each.number for each in there.registry.versions()] == [2]
+
+
+@pytest.mark.long
+def test_a_model_that_somebody_deletes_in_mlflow_keeps_nobody_from_deciding(own_promoted):
+    decisions = open_decisions(own_promoted.folder)
+    model = decisions.version(1).registered.details["model_id"]
+    decisions.registry.client.delete_logged_model(model)
+    claim = decisions.entry(CLAIM, 1, details={"set": "s"})
+    decisions.decide(lambda standing: Draft(entries=(claim,)))
+    assert open_decisions(own_promoted.folder).standing.champion == 1
+    (left,) = check(own_promoted.folder, repair=True).left
+    assert left.endswith("is not stored with it")

@@ -23,6 +23,7 @@ from pasam.registry.snapshot import (
     _stage,
     call_git,
     declared_stages,
+    git_state,
     has_repository,
     read_lock,
     remote_address,
@@ -535,3 +536,16 @@ def test_a_log_that_is_not_the_one_that_was_backed_up_is_not_restored(said, tmp_
     with pytest.raises(RegistryError, match=f"expected {said[:10]}"):
         restore(tmp_path / "b.tar", tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_what_a_configuration_hides_or_git_cannot_read_is_not_taken_for_committed(tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a").touch()
+    commit(tmp_path / "here", push=False)
+    assert not git_state(tmp_path / "here").dirty
+    git(tmp_path / "here", "config", "status.showUntrackedFiles", "no")
+    (tmp_path / "here" / "b.py").touch()
+    assert git_state(tmp_path / "here").changed == ("b.py",)
+    (tmp_path / "here" / "b.py").unlink()
+    (tmp_path / "here" / ".git" / "index").write_bytes(b"torn")
+    assert git_state(tmp_path / "here").dirty
