@@ -134,7 +134,8 @@ def image_prompt(
         points: x, y in pixels of the original image, (k, 2).
         labels: 1 on the object, 0 beside it, (k,); -1 leaves the point out. All 1 when absent.
         mask: Mask logits of an earlier prediction of the same image, (m, m) or (1, m, m); or a
-            mask of the image, bool or uint8 (0/1 or 0/255) (H, W), or sound run lengths of it.
+            mask of the image, bool or uint8 (0/1 or 0/255) (H, W) or (1, H, W), or sound run
+            lengths of it.
 
     Raises:
         PromptError: Nothing is given, or only points beside the object; a shape or a label is
@@ -485,11 +486,11 @@ def _points(
 
 
 def _mask(mask: ArrayLike) -> NDArray[np.float32] | NDArray[np.bool_]:
-    if isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.size:
-        if mask.dtype == np.bool_:
-            return mask
-        if mask.dtype == np.uint8:
-            return _image_mask(mask)
+    given = np.asarray(_as_numpy(mask)) if isinstance(mask, np.ndarray | Tensor) else None
+    if given is not None and given.dtype in (np.bool_, np.uint8):  # logits are never of these
+        drawn = given[0] if given.ndim == 3 and len(given) == 1 else given
+        if drawn.ndim == 2 and drawn.size:
+            return drawn if drawn.dtype == np.bool_ else _image_mask(drawn)
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
         logits = _numbers(mask, "the mask prompt", "(m, m) mask logits").astype(np.float32)
     logits = logits[0] if logits.ndim == 3 and len(logits) == 1 else logits
@@ -503,9 +504,17 @@ def _image_mask(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return mask.astype(np.bool_) if mask.max(initial=0) <= 1 else foreground(mask)
 
 
-def _numbers(values: ArrayLike, what: str, expected: str) -> NDArray[np.float64]:
+def _as_numpy(values: ArrayLike | Tensor) -> ArrayLike:
+    """Take a tensor of any kind and place, also one with a gradient, for its numbers."""
+    if not isinstance(values, Tensor):
+        return values
+    plain = values.detach().cpu()
+    return (plain.double() if plain.is_floating_point() else plain).numpy()
+
+
+def _numbers(values: ArrayLike | Tensor, what: str, expected: str) -> NDArray[np.float64]:
     try:
-        numbers = np.array(values, dtype=np.float64)
+        numbers = np.array(_as_numpy(values), dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise PromptError(f"{what} cannot be read as numbers, expected {expected}.") from None
     if not np.isfinite(numbers).all():

@@ -50,6 +50,7 @@ def sam_transform(side: int, resize: Resize) -> ResizeLongestSide:
     transform = ResizeLongestSide(side)
     if resize == "squash":
         transform.get_preprocess_shape = lambda *sizes: (side, side)
+        transform.apply_image = lambda image: squash(image, side)
     return transform
 
 

@@ -487,18 +487,40 @@ class PromptAdapterPredictor(PromptedModel):
             return_logits: Mask logits in place of masks.
 
         Returns:
-            Masks (N, C, H, W), scores (N, C), low-resolution logits (N, C, m, m).
+            Masks (N, C, H, W), scores (N, C), low-resolution logits (N, C, m, m); N may be 0.
+
+        Raises:
+            PromptError: No image is set, nothing is given, or the parts are of unequal numbers.
         """
-        given = [part for part in (point_coords, boxes, mask_input) if part is not None]
-        if not given:
-            raise PromptError("the prompt is empty: give boxes, points or masks.")
-        places = torch.arange(len(given[0]), device=self.device)
+        count = _count_of(point_coords, point_labels, boxes, mask_input)
+        places = torch.arange(count, device=self.device)
         group = Prompts(places, boxes, point_coords, point_labels, mask_input)
-        images = [self.image] * len(places)
+        images, transform = [self.image] * count, self.image.transform
+        if not count:
+            candidates = 3 if multimask_output and not self.is_adapted else 1
+            none = torch.zeros(0, candidates, 1, 1, device=self.device)
+            masks = none.expand(-1, -1, transform.height, transform.width)
+            low_res = none.expand(-1, -1, self.mask_side, self.mask_side)
+            return masks if return_logits else masks > 0, none[..., 0, 0], low_res
         decoded = self.decode(images, group, multimask_output, with_sam=False)
-        transform = self.image.transform
         bring = transform.at_original_size if return_logits else transform.masks_at_original_size
         return bring(decoded.masks), decoded.scores, decoded.masks
+
+
+def _count_of(
+    points: Tensor | None, labels: Tensor | None, boxes: Tensor | None, masks: Tensor | None
+) -> int:
+    """Return how many prompts there are, which is what all of their parts say."""
+    if points is None and boxes is None and masks is None:
+        raise PromptError("the prompt is empty: give boxes, points or masks.")
+    if (points is None) is not (labels is None):
+        raise PromptError("point_coords and point_labels go together: give both or none.")
+    given = {"point_coords": points, "point_labels": labels, "boxes": boxes, "mask_input": masks}
+    counts = {name: len(part) for name, part in given.items() if part is not None}
+    if len(set(counts.values())) > 1:
+        said = ", ".join(f"{count} in {name}" for name, count in counts.items())
+        raise PromptError(f"there are unequal numbers of prompts: {said}; expected one of each.")
+    return next(iter(counts.values()))
 
 
 def postprocess(
@@ -564,6 +586,11 @@ def _parts(group: Prompts, size: int) -> Iterator[Prompts]:
 def _check_image(image: NDArray[np.uint8], image_format: str) -> None:
     if image_format not in ("RGB", "BGR"):
         raise DataError(f"image_format is {image_format!r}, expected 'RGB' or 'BGR'.")
+    if not isinstance(image, np.ndarray):
+        raise DataError(
+            f"the image is a {type(image).__name__}, expected a NumPy array, uint8 (H, W, 3) in "
+            "0..255. `read_image` of pasam.masks.images makes one of any file."
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise DataError(
             f"the image is {image.dtype} {image.shape}, expected uint8 (H, W, 3) in 0..255. "

@@ -197,6 +197,8 @@ def test_an_image_of_another_base_is_refused(predictors):
         (np.zeros((4, 4), np.uint8), r"uint8 \(4, 4\), expected"),
         (np.zeros((4, 4, 3), np.float32), r"float32 \(4, 4, 3\), expected uint8"),
         (np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\), expected"),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), r"a Tensor, expected a NumPy array, uint8"),
+        ("photo.jpg", r"a str, expected a NumPy array, uint8 \(H, W, 3\)"),
     ],
 )
 def test_what_is_no_picture_is_refused(image, words, predictors):
@@ -437,9 +439,8 @@ def test_an_image_that_the_transform_has_resized_gives_the_same_masks(resize):
     assert (ours.original_size, ours.input_size) == ((60, 90), ours.image.transform.inner)
     assert torch.equal(ours.features, ours.image.encoded.embedding)
     pixels = torch.as_tensor(ours.image.pixels)[None].float()
-    if resize == "longest":
-        same = torch.as_tensor(ours.transform.apply_image(image)).permute(2, 0, 1)[None]
-        assert torch.equal(pixels, same.float())
+    same = torch.as_tensor(ours.transform.apply_image(image)).permute(2, 0, 1)[None]
+    assert torch.equal(pixels, same.float())
     ours.reset_image()
     ours.set_torch_image(pixels, (60, 90))
     there = ours.transform.apply_boxes(np.array([BOX]), ours.original_size)
@@ -473,6 +474,31 @@ def test_a_mask_of_the_image_is_refined(predictors):
     found = ours.predict(mask_input=drawn, box=BOX, multimask_output=False)
     expected = ours.predict(mask_input=logits, box=BOX, multimask_output=False)
     assert np.array_equal(found[0], expected[0])
+
+
+@pytest.mark.parametrize("kind", ["bool", "uint8"])
+def test_a_mask_of_an_image_as_large_as_logits_is_a_mask_in_every_form(kind, predictors):
+    ours = predictors["sam"]
+    side = ours.mask_side
+    drawn = np.zeros((side, side), np.uint8)
+    drawn[side // 4 : side // 2, side // 4 :] = 255
+    drawn = drawn > 0 if kind == "bool" else drawn
+    ours.set_image(picture(side, side))
+    expected = ours.predict(mask_input=drawn)[2]
+    for form in (drawn[None], torch.as_tensor(drawn), torch.as_tensor(drawn)[None]):
+        assert np.array_equal(ours.predict(mask_input=form)[2], expected)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+def test_prompts_may_be_tensors_of_any_kind_also_with_a_gradient(kind, predictors):
+    ours = predictors["sam"]
+    ours.set_image(picture(60, 90))
+    logits = ours.predict(box=BOX, multimask_output=False)[2]
+    given = {"box": BOX, "point_coords": [[20.0, 30.0]], "mask_input": logits}
+    tensors = {n: torch.tensor(p).to(kind).requires_grad_() for n, p in given.items()}
+    plain = {name: part.detach().double().numpy() for name, part in tensors.items()}
+    found = ours.predict(**tensors, point_labels=torch.ones(1, dtype=torch.int32))
+    assert np.array_equal(found[2], ours.predict(**plain, point_labels=[1])[2])
 
 
 def test_only_pa_sam_has_an_uncertainty_map(predictors):

@@ -16,7 +16,7 @@ from inference_models import make_predictor, picture
 
 import pasam.models.before_segment_anything  # noqa: F401
 import segment_anything
-from pasam.errors import CheckpointError, ParamsError
+from pasam.errors import CheckpointError, ParamsError, PromptError
 from pasam.inference.automatic_masks import segment_everything
 from pasam.inference.sam_api import (
     SamAutomaticMaskGenerator,
@@ -27,6 +27,7 @@ from pasam.inference.sam_api import (
 from pasam.masks.run_lengths import decode
 
 NOTEBOOK = Path("docs/predictor.ipynb")
+BOX = [12, 8, 70, 50]
 
 
 @pytest.fixture(autouse=True)
@@ -189,3 +190,36 @@ def test_a_model_is_moved_with_its_weights_and_stays_what_is_asked():
     assert sam.to("cuda:1") is sam
     assert moved == ["cuda:1"]
     assert sam.eval() is sam
+
+
+@pytest.mark.parametrize("return_logits", [True, False])
+@pytest.mark.parametrize("part", ["boxes", "point_coords", "mask_input"])
+def test_a_batch_of_no_prompts_has_no_masks(part, return_logits, predictor):
+    predictor.set_image(picture(60, 90))
+    side = predictor.mask_side
+    shapes = {"boxes": (4,), "point_coords": (2, 2), "mask_input": (1, side, side)}
+    given = {"point_coords": None, "point_labels": None, "return_logits": return_logits}
+    given[part] = torch.zeros(0, *shapes[part])
+    if part == "point_coords":
+        given["point_labels"] = torch.zeros(0, 2)
+    masks, scores, low_res = predictor.predict_torch(**given)
+    alone = predictor.predict(box=BOX, return_logits=return_logits)
+    assert [tuple(each.shape) for each in (masks, scores, low_res)] == [
+        (0, *each.shape) for each in alone
+    ]
+    assert (masks.dtype == torch.bool) is not return_logits
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((torch.zeros(2, 1, 2), None), "point_coords and point_labels go together"),
+        ((None, torch.ones(2, 1), torch.zeros(2, 4)), "point_coords and point_labels go together"),
+        ((torch.zeros(2, 1, 2), torch.ones(2, 1), torch.zeros(3, 4)),
+         "2 in point_coords, 2 in point_labels, 3 in boxes"),
+    ],
+)  # fmt: skip
+def test_the_parts_of_a_batch_are_of_one_number(given, words, predictors):
+    predictors["sam"].set_image(picture(60, 90))
+    with pytest.raises(PromptError, match=words):
+        predictors["sam"].predict_torch(*given)
