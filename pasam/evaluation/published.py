@@ -31,6 +31,9 @@ PUBLIC_SETS = {"DIS5K-VD": "DIS", "ThinObject5K-TE": "ThinObject"}
 TOLERANCES = {"DIS": 1.0, "ThinObject": 1.0, MEAN: 0.5}
 """Points by which a full retraining on the published protocol may differ from what is published."""
 
+SAME_WEIGHTS = 0.2
+"""The same of the mean, where nothing is trained: SAM's weights are the published ones."""
+
 PROTOCOL_BASE = "vit_l"
 """The SAM that the published numbers stand on."""
 
@@ -40,6 +43,8 @@ _SAM_HQ_FIGURE = "backbone figure of the sam-hq repository"
 COCO = "coco"
 SEGINW = "seginw"
 """Names of the two benchmarks, as `params/paper.yaml` calls them."""
+COCO_IMAGES, SEGINW_SETS = 5000, 25
+"""What their published numbers are of; those of a part of them are other numbers."""
 
 _SEGINW_SOURCE = "README and logs of the sam-hq repository"
 
@@ -113,9 +118,9 @@ def published_for(benchmarks: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         Columns model, benchmark (the run's name), published_benchmark, miou, mbiou, source,
-        tolerance (points that a full retraining may be off; empty where none was agreed). The
-        published mean is included only if the run covers each of the four exactly once and
-        nothing else. Empty if none of the benchmarks has published numbers.
+        tolerance (points that a full retraining may be off, or SAM with the same weights; empty
+        where none was agreed). The published mean is included only if the run covers each of the
+        four exactly once and nothing else. Empty if none of the benchmarks has published numbers.
     """
     known = {**STAND_INS, **PUBLIC_SETS}
     names = {name: known.get(name, name) for name in benchmarks}
@@ -126,7 +131,7 @@ def published_for(benchmarks: Sequence[str]) -> pd.DataFrame:
             **asdict(entry),
             "benchmark": name,
             "published_benchmark": entry.benchmark,
-            "tolerance": TOLERANCES.get(entry.benchmark),
+            "tolerance": SAME_WEIGHTS if entry.model == "sam" else TOLERANCES.get(entry.benchmark),
         }
         for name, published in names.items()
         for entry in PUBLISHED
@@ -145,6 +150,18 @@ def repeats_protocol(base: str, benchmarks: Sequence[str]) -> bool:
     """
     names = sorted(PUBLIC_SETS.get(name, name) for name in benchmarks)
     return base == PROTOCOL_BASE and names == sorted(BENCHMARKS)
+
+
+def is_whole(precisions: pd.DataFrame, benchmark: str) -> bool:
+    """Say whether average precisions of COCO or of SegInW are of all its images, or all its sets.
+
+    Args:
+        precisions: Rows of one benchmark, as `pasam.evaluation.instances` writes them.
+        benchmark: `COCO` or `SEGINW`.
+    """
+    if benchmark == COCO:
+        return bool((precisions["images"] == COCO_IMAGES).any())
+    return len(set(precisions["set"]) - {MEAN}) == SEGINW_SETS
 
 
 def published_instances() -> pd.DataFrame:

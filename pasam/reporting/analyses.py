@@ -394,7 +394,9 @@ def limits(results: Results) -> list[str]:
         found.append("any number of the paper, whose weights, data and protocol are others")
     if len(results.seeds) == 1:
         found.append("whether another seed of training would say the same")
-    smallest = int(results.summary["n"].min())
+    measured = results.manifest[results.manifest["split"] == "val"]
+    measured = measured[measured["dataset"].isin(results.scores["benchmark"])]
+    smallest = int(measured.groupby("dataset")["image"].nunique().min())  # of many masks each
     if smallest < 30:
         found.append(f"much about single benchmarks of {counted(smallest, 'image')}")
     return found or ["what happens on data unlike these benchmarks"]

@@ -162,6 +162,7 @@ def glance_lead(results: Results) -> str:
         )
         ends = "; ".join(span(row["low"], row["high"]) for row in both)
         side = "above" if above else "below"
+        ends += "" if of_weights(rows) or not of_weights(both) else "; for these weights"
         clauses.append(f"{label(model)} is {by} {side} {label(against)} ({ends})")
     told = "; ".join(clauses)
     undecided = len(undecided_rows(results))
@@ -563,9 +564,9 @@ SECTIONS = (
         key="repeat",
         title="How to repeat it",
         lead="Same commit, same params, same kind of processor: same page. Another kind rounds "
-        "differently, and training lets that grow: between two processors the means of the "
-        "default run differed by up to 0.04 points, so that conclusions repeat and last digits do "
-        "not. Seeds: training {params.train.seed}, resamples of the intervals "
+        "differently, and training lets that grow: between two processors the benchmarks' means of "
+        "the default run differed by up to 0.06 points, so that conclusions repeat and last digits "
+        "do not. Seeds: training {params.train.seed}, resamples of the intervals "
         "{params.report.seed}, synthetic images {params.data.generated.seed}.",
         build=repeat,
     ),

@@ -167,8 +167,8 @@ def prompt_changes(results: Results) -> Iterator[Part]:
     yield (
         f"{label(results.subject)} adds to the image tokens a dense change of "
         f"{_relative(dense)} of their size, and to the prompt's tokens a sparse "
-        f"change of {_relative(sparse)} of theirs ({results.level} intervals): {found} (difference "
-        f"{signed(100 * change.mean)}, {ends} points)."
+        f"change of {_relative(sparse)} of theirs ({results.level} intervals of these weights): "
+        f"{found} (difference {signed(100 * change.mean)}, {ends} points)."
     )
     variants = [
         variant
@@ -191,7 +191,8 @@ def tokens(results: Results) -> Iterator[Part]:
     name = label(results.subject)
     area = results.mean_inside(results.subject, "uncertainty_auroc")
     doubted = results.mean_inside(results.subject, "uncertain_share")
-    ends = f"{results.level} interval {percent(area.low):.1f} to {percent(area.high):.1f} %"
+    ends = f"{percent(area.low):.1f} to {percent(area.high):.1f} %"
+    ends = f"{results.level} interval of these weights {ends}"
     found = f"the area under the ROC curve is {100 * area.mean:.1f} % ({ends})"
     amount = f"It doubts {100 * doubted.mean:.0f} % of the pixels."
     if area.low > CHANCE:
@@ -230,7 +231,8 @@ def mining(results: Results) -> Iterator[Part]:
         for name, words in told.items()
     ]
     if clauses:
-        yield f"Points that are chosen in prediction by {'; '.join(clauses)}."
+        of = f"({results.level} intervals of these weights)"
+        yield f"Points that are chosen in prediction by {'; '.join(clauses)} {of}."
     yield band_sentence(results)
     photographs = results.seen_on(PHOTOS)
     if photographs is not None and photographs.diagnosed(results.subject, "points_right"):
@@ -430,8 +432,8 @@ def ceiling_sentence(results: Results) -> str:
     means = results.summary[results.summary["benchmark"] == MEAN].set_index("model")["mbiou"]
     gap = float(means[ORACLE]) - float(means[results.subject])
     sentence = (
-        f"The mask resolution allows {means[ORACLE]:.1f} % of boundary IoU, {gap:.1f} points above "
-        f"{label(results.subject)}"
+        f"The mask resolution allows {means[ORACLE]:.1f} % of boundary IoU, {abs(gap):.1f} points "
+        f"{'below' if gap < 0 else 'above'} {label(results.subject)}"
     )
     finer = [v for v in analyses.scored_variants(results) if set(v.changes) == {"adapter.maps"}]
     if not finer:
@@ -477,7 +479,8 @@ def _relative(found: Interval) -> str:
 
 def _points_of_iou(results: Results, change: Difference) -> str:
     ends = span(points(change.low), points(change.high))
-    return f"{signed(points(change.mean))} points of IoU ({results.level} interval {ends})"
+    of = f"{results.level} interval of these weights"
+    return f"{signed(points(change.mean))} points of IoU ({of} {ends})"
 
 
 QUESTIONS = (

@@ -14,7 +14,7 @@ import pandas as pd
 
 from pasam.errors import DataError
 from pasam.evaluation import statistics
-from pasam.evaluation.scores import averaged
+from pasam.evaluation.scores import UNTRAINED, averaged
 from pasam.reporting.style import (
     DECIMALS,
     MEAN,
@@ -86,12 +86,15 @@ def places(masks: pd.Index) -> tuple[list[str], list[str]]:
 
 
 def paired_values(a: pd.DataFrame, b: pd.DataFrame) -> tuple[statistics.Values, statistics.Values]:
-    """Line two models' seeds up: the ones both were trained with, or the only one there is.
+    """Line two models' seeds up: the ones both were trained with.
+
+    A model without training stands against every seed of the other. One that was trained once does
+    not: its seed is chance, too, and one row of it says nothing of how much.
 
     Raises:
-        DataError: Both have several seeds, but none in common.
+        DataError: Both were trained, but with no seed in common.
     """
-    if len(a) > 1 and len(b) > 1:
+    if [UNTRAINED] not in (list(a.index), list(b.index)):
         shared = a.index.intersection(b.index)
         if shared.empty:
             raise DataError(
@@ -287,7 +290,7 @@ def in_points(found: statistics.Difference) -> dict[str, Any]:
         "seeds": found.seeds,
         "difference": points(found.mean), "low": points(found.low), "high": points(found.high),
         **{name: percent(getattr(found, name)) for name in ("better", "worse", "tied")},
-        "p": round(found.p, DECIMALS), "verdict": found.verdict,
+        "p": max(round(found.p, DECIMALS), 10**-DECIMALS), "verdict": found.verdict,  # never 0
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pasam.config.schema import PaSamParams, VariantParams
 from pasam.data.catalogue import GENERATED, PHOTOS
+from pasam.evaluation.published import is_whole
 from pasam.evaluation.scores import averaged
 from pasam.evaluation.statistics import SEEDS_FOR_P, worded
 from pasam.masks.prompts import KINDS
@@ -18,6 +19,7 @@ from pasam.reporting.analyses import gain_of, scored_variants
 from pasam.reporting.blocks import Grid
 from pasam.reporting.results import BASELINE, FEWEST, ORACLE, PACKAGED, Results
 from pasam.reporting.style import (
+    DECIMALS,
     MEAN,
     METRIC_LABELS,
     METRICS,
@@ -192,7 +194,7 @@ def table_notes(summary: pd.DataFrame, bootstrap: Bootstrap) -> tuple[str, ...]:
         "models. " + covered(int(summary["seeds"].max())),
         "A verdict says what the paired difference shows after Holm's correction over the table's "
         'rows; "no difference shown" does not mean equal.',
-        "Images whose boundary band covers the whole ground truth, so that their boundary IoU "
+        "Masks whose boundary band covers the whole ground truth, so that their boundary IoU "
         f"measures the region: {fractions}.",
     ]
     if PHOTOS in set(summary["benchmark"]):
@@ -288,16 +290,18 @@ def published_precision_grid(
 ) -> Grid | None:
     """Lay out what was published for a kind of set, beside this run's own on the same set.
 
-    Only where the run scored the published set on a base of that size does the table have this
-    run's AP and the difference; else its caption says that it is no yardstick.
+    Only where the run scored the whole published set, or all of the sets, on a base of that size
+    does the table have this run's AP and the difference; else its caption says that it is no
+    yardstick.
     """
     if published is None:
         return None
     benchmark, name = _PUBLISHED[kind]
     rows = published[published["benchmark"] == benchmark]
-    comparable = benchmark in set(precisions["benchmark"]) and base in set(rows["base"])
+    ours = precisions[precisions["benchmark"] == benchmark]
+    comparable = base in set(rows["base"]) and is_whole(ours, benchmark)
     rows = rows[rows["base"] == base] if comparable else rows
-    ours = _over_seeds(precisions[precisions["benchmark"] == benchmark])
+    ours = _over_seeds(ours)
     ours = ours[ours["set"] == MEAN] if MEAN in set(ours["set"]) else ours
     columns = [column for column in _PUBLISHED_PRECISIONS if rows[column].notna().any()]
     lines = []
@@ -323,18 +327,21 @@ def box_difference(
 ) -> Mapping[str, Any] | None:
     """Compare two models' masks on the same boxes, averaged per image, as `summary.compare` does.
 
-    Only boxes of which both masks meet an object of their category count; images are resampled
-    within their set.
+    Only boxes of which one of the two masks meets an object of its category count, and a mask that
+    meets none, as an empty one does, counts with 0 there; images are resampled within their set.
 
     Returns:
         A row of `summary.compare` by boundary IoU; None where the two share no such box.
     """
     keys = ["set", "image_id", "detection"]
-    matched = instances[(instances["benchmark"] == benchmark) & (instances["object_id"] >= 0)]
-    means = matched.groupby(["model", *keys])["boundary_iou"].mean()
-    if not set(matched["model"]).issuperset(pair):
+    of_set = instances[(instances["benchmark"] == benchmark) & instances["model"].isin(pair)]
+    if of_set["model"].nunique() < 2:
         return None
+    of_set = of_set.assign(boundary_iou=of_set["boundary_iou"].where(of_set["object_id"] >= 0, 0.0))
+    means = of_set.groupby(["model", *keys])["boundary_iou"].mean()
     both = pd.concat([means[name] for name in pair], axis=1, keys=["a", "b"]).dropna()
+    met = of_set.groupby(keys)["object_id"].max()
+    both = both[met.loc[both.index] >= 0]
     if both.empty:
         return None
     images = both.groupby(["set", "image_id"]).mean()
@@ -477,12 +484,16 @@ def published_grid(results: Results) -> Grid | None:
         head = (*head, "Difference", "Tolerance")
         lines = [(*line, *_judged(row, results)) for line, row in zip(lines, rows, strict=True)]
         caption = "Published numbers beside this run, which repeats their protocol"
-        note = "Tolerance: of a full retraining, in points; where none is stated, none was agreed."
+        note = (
+            "Tolerance: of a full retraining, of SAM of the same weights, in points; where none is "
+            "stated, none was agreed."
+        )
     return Grid(caption=caption, head=head, rows=tuple(lines), notes=(note,), texts=(1, 3))
 
 
 def _judged(row: Mapping[str, Any], results: Results) -> tuple[str, str]:
-    gaps = [row[metric] - row[f"published_{metric}"] for metric in ("miou", "mbiou")]
+    pairs = [(row[metric], row[f"published_{metric}"]) for metric in ("miou", "mbiou")]
+    gaps = [round(own - theirs, DECIMALS) for own, theirs in pairs]
     known = results.published.scores.set_index(["model", "benchmark"])
     agreed = known["tolerance"].astype(float)[[(row["model"], row["benchmark"])]].iloc[0]
     shown = " / ".join(signed(gap) for gap in gaps)

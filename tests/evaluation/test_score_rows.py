@@ -340,6 +340,7 @@ def test_a_tolerance_stands_where_one_was_agreed():
     table = published_for(OURS).set_index(["model", "published_benchmark"])["tolerance"]
     assert table[("pa_sam", "DIS")] == 1.0
     assert table[("pa_sam", MEAN)] == 0.5
+    assert table[("sam", MEAN)] == 0.2  # it is not trained again
     assert np.isnan(table[("pa_sam", "COIFT")])
 
 

@@ -9,6 +9,7 @@ import pytest
 from made_up_run import change_scores, made_up_ablations
 
 from pasam.config.schema import BaseParams, DataParams, GeneratedParams
+from pasam.evaluation.scores import ORDER
 from pasam.reporting import page_sections, tables
 from pasam.reporting.analyses import limits
 from pasam.reporting.page_sections import SECTIONS
@@ -92,8 +93,13 @@ WORDS = {"miou": "IoU", "mbiou": "boundary IoU"}
 
 def test_one_seed_speaks_at_a_glance_of_these_weights(results, make_scores, make_results):
     assert "(95 % intervals of these weights, Holm" in section("glance", results).lead
-    three = make_results(make_scores(seeds=(41, 42, 43)))
-    assert "weights" not in section("glance", three).lead
+    three = make_scores(seeds=(41, 42, 43))
+    assert "weights" not in section("glance", make_results(three)).lead
+    mixed = three[(three["model"] != "hq_sam") | (three["seed"] == 42)]
+    mixed.loc[mixed["model"] == "sam", "seed"] = 0
+    lead = section("glance", make_results(mixed.drop_duplicates(ORDER))).lead
+    assert re.search(r"HQ-SAM is [^;]* above SAM \([^)]*; for these weights\)", lead)
+    assert re.search(r"PA-SAM is [^;]* above SAM \([^)w]*\)", lead)
 
 
 def test_a_run_in_which_nothing_is_shown_says_so(make_scores, make_results):
@@ -221,6 +227,13 @@ def test_benchmarks_of_thirty_images_tell_something_each(n, told, make_scores, m
     small = make_scores(models=("sam", "pa_sam"), benchmarks=("b",), n=n)
     text = "; ".join(limits(make_results(pd.concat([scores, small], ignore_index=True))))
     assert (f"much about single benchmarks of {n} images" in text) == told
+
+
+def test_masks_of_one_image_are_no_images_of_a_benchmark(make_scores, make_results):
+    results = make_results(make_scores(n=40))
+    pairs = results.manifest.assign(image=results.manifest["image"].str[:-1])  # x/0 to x/9: "x/"
+    text = "; ".join(limits(make_results(make_scores(n=40), manifest=pairs)))
+    assert "much about single benchmarks of 4 images" in text
 
 
 def test_photographs_among_the_benchmarks_are_counted_in_the_limit(results, make_results):

@@ -469,11 +469,13 @@ def test_other_numbers_give_another_sentence(make_results):
     assert len(sentences) == 3
 
 
-def test_without_variants_the_ceiling_alone_is_told(results):
+def test_without_variants_the_ceiling_alone_is_told(results, make_results):
     found = ask(10, results)
     assert not found.answered
     assert "25.0 points above PA-SAM; whether finer maps would bring it" in found.sentence
     assert found.blocks[-1].kind == "absent"
+    scores = change_scores(results.scores, "oracle", -0.3)  # no bound: cell averages may be worse
+    assert "5.0 points below PA-SAM;" in ask(10, make_results(scores)).sentence
 
 
 @pytest.mark.long

@@ -391,9 +391,11 @@ def test_published_numbers_stand_alone_unless_the_run_scored_their_set_on_their_
 
 
 def test_difference_is_given_where_it_did():
-    own = pd.DataFrame([precision("sam", "coco", "coco", "mask", 0.49)])
+    own = pd.DataFrame([precision("sam", "coco", "coco", "mask", 0.49)]).assign(images=5000)
     grid = published_precision_grid(published(), own, COCO_STYLE, base="vit_l")
     assert "not comparable" not in grid.caption
+    part = published_precision_grid(published(), own.assign(images=499), COCO_STYLE, base="vit_l")
+    assert "not comparable" in part.caption
     assert grid.rows[0][-2:] == ("49.0", "+0.5")
     other = published_precision_grid(published(), own, COCO_STYLE, base="vit_b")
     assert "not comparable" in other.caption
@@ -406,8 +408,10 @@ def test_only_the_runs_base_is_compared_by_the_mean_of_a_collection_and_what_was
     sizes = ("ap_small", "ap_medium", "ap_large", "ap_boundary")
     told = pd.DataFrame(rows).assign(**dict.fromkeys(sizes))
     own = [precision("sam", "seginw", name, overlap, ap + 0.1 * (overlap == "boundary"))
-           for name, ap in (("ants", 0.2), ("zebras", 0.6), ("mean", 0.4))
+           for name, ap in (*((f"set {k}", 0.1 + k / 40) for k in range(25)), ("mean", 0.4))
            for overlap in ("boundary", "mask")]  # fmt: skip
+    few = published_precision_grid(told, pd.DataFrame(own[2:]), SEGINW_STYLE, base="vit_l")
+    assert "not comparable" in few.caption  # published is the mean of all 25
     grid = published_precision_grid(told, pd.DataFrame(own), SEGINW_STYLE, base="vit_l")
     assert grid.head == ("Model", "Base", "AP", "Our AP", "Difference")
     assert grid.rows == (
@@ -428,23 +432,19 @@ def test_masks_are_compared_on_the_boxes_that_meet_an_object(instances, bootstra
     assert row["verdict"] == "gain shown"
 
 
-def test_a_box_that_one_model_misses_counts_for_neither(instances, bootstrap):
-    hit = instances[(instances["model"] == "pa_sam") & (instances["object_id"] >= 0)]
-    alone = hit.assign(detection=99, boundary_iou=0.0)
-    row = box_difference(pd.concat([instances, alone]), "coco_like", ("pa_sam", "sam"), bootstrap)
-    assert (row["n"], row["difference"]) == (6, pytest.approx(20.0))
+def test_a_box_that_one_model_misses_counts_against_it(instances, bootstrap):
+    more = instances[instances["object_id"] >= 0].assign(detection=99, boundary_iou=0.5)
+    more.loc[more["model"] == "sam", ["object_id", "boundary_iou"]] = -1, 0.7  # of no object: 0
+    row = box_difference(pd.concat([instances, more]), "coco_like", ("pa_sam", "sam"), bootstrap)
+    assert (row["n"], row["difference"]) == (6, pytest.approx((20.0 + 50.0) / 2))
 
 
 def test_boxes_of_two_sets_with_the_same_numbers_are_not_mixed(instances, bootstrap):
-    """The second set's images have the same ids; it holds no gain, and weighs as the first does."""
-    other = instances.assign(set="other", boundary_iou=0.4)
-    other = other[other["image_id"] < 2]
+    other = instances[instances["image_id"] < 2].assign(set="other", boundary_iou=0.4)
     row = box_difference(pd.concat([instances, other]), "coco_like", ("pa_sam", "sam"), bootstrap)
     assert (row["n"], row["difference"]) == (8, pytest.approx(10.0))
-    elsewhere = other.assign(benchmark="wild")
-    row = box_difference(
-        pd.concat([instances, elsewhere]), "coco_like", ("pa_sam", "sam"), bootstrap
-    )
+    both = pd.concat([instances, other.assign(benchmark="wild")])
+    row = box_difference(both, "coco_like", ("pa_sam", "sam"), bootstrap)
     assert (row["n"], row["difference"]) == (6, pytest.approx(20.0))
 
 

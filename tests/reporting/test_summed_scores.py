@@ -6,7 +6,7 @@ import pytest
 from made_up_run import change_scores
 
 from pasam.errors import DataError
-from pasam.evaluation.statistics import holm, interval, paired_difference
+from pasam.evaluation.statistics import Difference, holm, interval, paired_difference
 from pasam.reporting.summary import (
     Bootstrap,
     check_paired,
@@ -14,6 +14,7 @@ from pasam.reporting.summary import (
     default_pairs,
     gain_by_quantile,
     held_together,
+    in_points,
     paired_values,
     places,
     score_matrix,
@@ -61,6 +62,22 @@ def test_a_model_without_training_goes_with_every_seed(make_scores):
     b = score_matrix(make_scores(models=("sam",), seeds=(0,)), "sam", "iou")
     first, second = paired_values(a, b)
     assert (len(first), len(second)) == (2, 1)
+
+
+def test_a_model_that_was_trained_once_is_held_against_that_training_alone(make_scores, bootstrap):
+    """Its row against every seed of the other would tell of the other's chance and not of its."""
+    once = make_scores(models=("hq_sam",), seeds=(2,))
+    often = make_scores(models=("pa_sam",), seeds=(1, 2, 3))
+    rows = compare(pd.concat([once, often]), [("pa_sam", "hq_sam")], bootstrap)
+    assert set(rows["seeds"]) == {1}
+    assert rows["p"].isna().all()
+    alone = compare(pd.concat([once, often[often["seed"] == 2]]), [("pa_sam", "hq_sam")], bootstrap)
+    pd.testing.assert_frame_equal(rows, alone)
+
+
+def test_a_p_value_is_never_rounded_to_0():
+    shares = {"low": 1.0, "high": 1.0, "better": 1.0, "worse": 0.0, "tied": 0.0, "seeds": 3}
+    assert in_points(Difference(mean=1.0, p=2e-6, **shares))["p"] == 1e-4
 
 
 def test_models_without_a_common_seed_are_not_compared(make_scores):
