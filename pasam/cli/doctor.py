@@ -323,8 +323,8 @@ def check_memory(
     there = there or int(psutil.virtual_memory().total)
     peaks = ", ".join(f"{name} {gigabytes(one.total)}" for name, one in memories.items())
     found = (
-        f"about {gigabytes(needs[largest])} needed by a stage{many}; with mapped embeddings "
-        f"its process shows, at its peak: {peaks} (training: "
+        f"about {gigabytes(needs[largest])} needed by a stage{many}; a process takes, mapped "
+        f"embeddings included, at its peak: {peaks} (training: "
         f"{explained(memories['training'], train)}); {gigabytes(there)} there"
     )
     if there >= needs[largest]:

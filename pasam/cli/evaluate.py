@@ -177,10 +177,17 @@ def _chosen_sets(
             "and not none."
         )
     if images is not None and masks is not None:
-        return {images.name: _of_folders(images, masks)}
+        return {_folders_name(images): _of_folders(images, masks)}
     if csv is not None:
         return {csv.stem: _of_csv(csv, split)}
     return {name: _of_manifest(name, manifest, split, params_file) for name in data or ()}
+
+
+def _folders_name(images: Path) -> str:
+    """Name a set by its folder of images; data/own/cats/im, of a registered set, is cats."""
+    from pasam.data.pairing import SET_FILE
+
+    return (images.parent if (images.parent / SET_FILE).is_file() else images).name
 
 
 def _of_manifest(name: str, manifest: Path, split: str, params_file: Path) -> list[ImageWithMasks]:

@@ -85,11 +85,10 @@ Model = Annotated[
     str | None,
     typer.Option(
         autocompletion=complete_model,
-        help="By default the PA-SAM that comes with the package (packaged/pa_sam), until the "
-        "project's own was trained on photographs too; with --base what was trained on it, or it. "
-        "A model of params.yaml (pa_sam, hq_sam), sam for the base, packaged/pa_sam and the like "
-        "for those of the package whatever was trained here, a file of weights (ours or a "
-        "reference's), a registry alias such as champion, or a run as runs:/ID.",
+        help="A model of params.yaml (pa_sam, hq_sam), sam (the base alone), a packaged model "
+        "(packaged/pa_sam), a file of weights (ours or a reference's), a registry alias "
+        "(champion), or a run (runs:/ID). Default: packaged/pa_sam, or the project's own once "
+        "it was trained on photographs; with --base the model trained on that base, or the base.",
     ),
 ]
 CATALOGUE = Path("data/catalogue")
@@ -142,8 +141,8 @@ Device = Annotated[
 Resize = Annotated[
     Literal["longest", "squash"] | None,
     typer.Option(
-        help="longest keeps the aspect as SAM does; squash is what the tables use, and what the "
-        "base tiny is best at: what is left out is squash for tiny, longest for the others."
+        help="longest keeps the aspect, as SAM does; squash fills the square, as the tables do. "
+        "Default: squash for the base tiny, which is best at it, longest for the others."
     ),
 ]
 

@@ -443,8 +443,8 @@ def predict(
 
     The same boxes and points are used on every image, unless a file has prompts for each.
     Coordinates count from the upper left corner of the image as viewers show it. Scores are SAM's
-    predicted IoU, stale for PA-SAM. An image that cannot be done is left out and named at the end:
-    exit code 2, and all others are written.
+    predicted IoU; PA-SAM does not adapt them to its masks. An image that cannot be segmented is
+    left out and named at the end: exit code 2, and all others are written.
 
     Example: pasam predict photo.jpg --box 80,40,420,380 --point 250,200 --out masks
     """

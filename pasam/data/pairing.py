@@ -417,7 +417,7 @@ def from_folders(
     notes += [said_of_alike(found.alike)] if found.alike else []
     faults.extend(
         f"{image} has no mask: {masks} holds no {image.stem}.png, {image.stem}_<anything>.png or "
-        f"folder {image.stem}/. Of other names --names speaks, such as '{{name}}=gt_{{name}}'."
+        f"folder {image.stem}/. If masks have other names, say how: --names '{{name}}=gt_{{name}}'."
         for image in found.without_mask
         if not bare
     )

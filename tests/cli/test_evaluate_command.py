@@ -130,7 +130,8 @@ def test_a_set_that_is_registered_and_not_yet_prepared_says_how_to_measure_it(
         assert "`dvc repro prepare`" in result.stderr
     instead = re.search(r"--images \S+ --masks \S+", result.stderr)[0].split()
     measured = pasam("--model", "sam", *instead, "--json")
-    assert json.loads(measured.stdout)["scores"][0]["masks"] == 2
+    (scores,) = json.loads(measured.stdout)["scores"]
+    assert (scores["data"], scores["masks"]) == ("coins", 2)  # by the set's name, not its folder's
 
 
 def test_without_a_name_the_model_that_predict_asks_is_measured(folders, tmp_path, monkeypatch):
