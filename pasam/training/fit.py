@@ -217,6 +217,13 @@ class _Epochs(Dataset[list[Batch]]):
         epoch = bisect_right(self.firsts, index) - 1
         return epoch, index - self.firsts[epoch]
 
+    def left_for(self, learner: Learner) -> range:
+        """Return the batches that a model has still to learn from."""
+        done, ends = learner.place, min(learner.variant.epochs, len(self.steps))
+        if done.epoch >= ends:
+            return range(0)
+        return range(self.firsts[done.epoch] + done.batches, self.firsts[ends])
+
     def __getitem__(self, index: int) -> list[Batch]:
         """Make a batch for each model."""
         epoch, number = self.place(index)
@@ -236,15 +243,15 @@ def _losses(
     """
     if learners[0].is_done:
         return
-    left = [each.place for each in learners if not each.is_done]
-    start = min(batches.firsts[place.epoch] + place.batches for place in left)
+    # Where one is ahead of all others, those may end before they have caught up with it.
+    wanted = sorted({number for each in learners for number in batches.left_for(each)})
     loader = DataLoader(
-        Subset(batches, range(start, len(batches))), batch_size=None, num_workers=params.workers,
+        Subset(batches, wanted), batch_size=None, num_workers=params.workers,
         pin_memory=fabric.device.type == "cuda",
     )  # fmt: skip
     saved = time.monotonic()
     loaded = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
-    for place, parts in enumerate(loaded, start):
+    for place, parts in zip(wanted, loaded, strict=True):
         epoch, number = batches.place(place)
         steps = batches.steps[epoch]
         first = number - number % params.accumulate

@@ -256,25 +256,33 @@ def test_each_process_goes_on_with_its_own_sums_of_the_batches_so_far(tmp_path):
 
 @pytest.fixture
 def trained(make_base, store, tmp_path):
-    """Train a model on a store, here of the fixture's, and return what keeps its state."""
+    """Train models, the first taking the others along, on a store, here of the fixture's."""
 
-    def run(variant, *, store=store, batch_size=4, **changes):
+    def run(*variants, store=store, batch_size=4, **changes):
         params = TrainParams(
             seed=4, batch_size=batch_size, learning_rate=1e-3, accelerator="cpu", devices=1,
             nodes=1, precision="32-true", workers=0, accumulate=1, cross_entropy="image",
             outline=0.0, compile=False, together=[], deterministic=False, decode="whole",
         ).replaced(**changes)  # fmt: skip
-        kept = Checkpointer(tmp_path, "run")
         sampling = Sampling(batch_size=batch_size, mix="effective", mask_side=32, seed=4)
-        trainee = Trainee(
-            segmenter=build_trainable(make_base(), variant), variant=variant,
-            sink=JsonlSink(tmp_path / "history.jsonl"), checkpointer=kept,
+        base = make_base()
+        own, *others = (
+            Trainee(
+                segmenter=build_trainable(base, variant), variant=variant,
+                sink=JsonlSink(None), checkpointer=Checkpointer(tmp_path, variant.decoder),
+            )
+            for variant in variants
         )  # fmt: skip
+
+        class Shared(CachedBatches):
+            def __getitem__(self, step):
+                return [super(Shared, self).__getitem__(step) for _ in variants]
+
         fit(
-            trainee, params, lambda epoch: CachedBatches(store, sampling, epoch=epoch),
-            fabric=launch(params),
+            own, params, lambda epoch: Shared(store, sampling, epoch=epoch),
+            fabric=launch(params), companions=others,
         )  # fmt: skip
-        return kept
+        return [len(each.sink.rows) for each in (own, *others)]
 
     return run
 
@@ -290,3 +298,13 @@ def test_an_epoch_whose_view_shows_too_few_masks_for_a_step_is_named(trained, st
     index = store.index[(store.index["view"] == 0) | (store.index["row"] < 3)]
     with pytest.raises(DataError, match=r"view of epoch 2 for one step.*Lower train\.batch_size"):
         trained(pa_sam(epochs=3), store=dataclasses.replace(store, index=index), batch_size=6)
+
+
+def test_a_model_that_is_ahead_takes_one_along_that_ends_before_it(trained):
+    assert trained(pa_sam(epochs=2)) == [2]
+    assert trained(pa_sam(epochs=3), hq_sam(epochs=1)) == [3, 1]
+
+
+def test_a_model_that_has_come_further_than_another_ever_does_is_left_where_it_is(trained):
+    assert trained(hq_sam(epochs=2)) == [2]
+    assert trained(pa_sam(epochs=1), hq_sam(epochs=3)) == [1, 2]
