@@ -93,20 +93,22 @@ def write_state_dict(path: Path, weights: Mapping[str, Tensor]) -> None:
 
 WRAPPERS = (
     "state_dict", "model_state_dict", "model_state", "model", "sam_model", "sam", "params",
-    "weights", "net",
+    "weights", "net", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "ema",
 )  # fmt: skip
-"""Names under which training programs keep a model's tensors, beside their own state."""
+"""Names under which training programs keep a model's tensors, beside their own state; its moving
+average where there is nothing else."""
 _DEEPEST = 3  # such names within each other
 PREFIXES = ("module.", "model.", "sam.", "net.", "_orig_mod.")
 """What wrappers (DataParallel, Lightning, `torch.compile`) put before every tensor's name."""
+_IN_EVERY_SAM = "image_encoder."
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a safetensors, `.pth` or `.pt` file; nothing in it is ever executed.
 
     Of a training program's checkpoint the model's tensors are taken, without the prefix that all
-    of their names have. Where `SHA256SUMS` lies beside the file and names it, its bytes are
-    compared with that first.
+    of their names have, or all of a SAM's beside what belongs to its training. Where `SHA256SUMS`
+    lies beside the file and names it, its bytes are compared with that first.
 
     Raises:
         CheckpointError: The file is missing, is not the one that was recorded, or cannot be read
@@ -162,11 +164,18 @@ def _unwrapped(content: dict[Any, Any], deepest: int = _DEEPEST) -> dict[Any, An
 
 
 def _without_prefix(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take prefixes away that all names have."""
+    """Take prefixes away that all names have, or all names of the one SAM that is there.
+
+    Beside it may be what a loss holds (Lightning), or how many weights an average is of (torch).
+    """
     for prefix in PREFIXES:
         if weights and all(name.startswith(prefix) for name in weights):
             return _without_prefix({name.removeprefix(prefix): weights[name] for name in weights})
-    return weights
+    found = {name.partition(_IN_EVERY_SAM)[0] for name in weights if _IN_EVERY_SAM in name}
+    if len(found) != 1 or "" in found:
+        return weights
+    (prefix,) = found
+    return {k.removeprefix(prefix): each for k, each in weights.items() if k.startswith(prefix)}
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -162,11 +162,25 @@ def test_only_tensors_by_name_are_weights(tmp_path, content, words):
         lambda weights: {"state_dict": {f"model.{n}": t for n, t in weights.items()}, "epoch": 1},
         lambda weights: {f"module.sam.{name}": t for name, t in weights.items()},
         lambda weights: {f"_orig_mod.model.{name}": t for name, t in weights.items()},
+        lambda weights: {"epoch": 2, "model_ema": weights},
     ],
 )
 def test_a_training_programs_checkpoint_is_unwrapped(tmp_path, wrap):
     torch.save(wrap(WEIGHTS), tmp_path / "x.pth")
     assert same(read_weights(tmp_path / "x.pth"), WEIGHTS)
+
+
+def test_a_sam_is_taken_from_beside_what_belongs_to_its_training(tmp_path):
+    sam = {"image_encoder.a": torch.zeros(1), "mask_decoder.b": torch.ones(2)}
+    averaged = torch.optim.swa_utils.AveragedModel(torch.nn.Linear(1, 1)).state_dict()
+    beside = {"n_averaged": averaged["n_averaged"], "loss.weight": torch.ones(3)}
+    for prefix in ("module.", "model.sam_model."):
+        wrapped = {prefix + name: tensor for name, tensor in sam.items()}
+        torch.save({"state_dict": {**beside, **wrapped}}, tmp_path / "x.pth")
+        assert same(read_weights(tmp_path / "x.pth"), sam)
+    two = {**wrapped, **{f"teacher.{name}": tensor for name, tensor in sam.items()}}
+    torch.save(two, tmp_path / "x.pth")
+    assert same(read_weights(tmp_path / "x.pth"), two)
 
 
 def test_a_prefix_that_only_some_names_have_is_theirs(tmp_path):
