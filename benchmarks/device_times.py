@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Literal
@@ -17,7 +17,18 @@ from typing import Any, Literal
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from pasam.config.schema import EncoderPrecision
+from pasam.config.schema import Precision as TrainPrecision
+
 Precision = Literal["float32", "TF32", "bfloat16"]
+ENCODERS: dict[Precision, EncoderPrecision] = {
+    "float32": "32-true", "TF32": "tf32", "bfloat16": "bf16",
+}  # fmt: skip
+"""What `base.encoder_precision` says for each."""
+TRAININGS: dict[Precision, TrainPrecision] = {
+    "float32": "32-true", "TF32": "tf32", "bfloat16": "tf32",
+}  # fmt: skip
+"""What `train.precision` says for each: an encoder in bfloat16 has a decoder in TF32 after it."""
 
 PEAKS: dict[str, dict[Precision, float]] = {
     "A100": {"float32": 19.5, "TF32": 156.0, "bfloat16": 312.0},
@@ -143,23 +154,6 @@ def peak_of(device: str, precision: Precision) -> float | None:
     if not named or words & OTHERS:
         return None
     return PEAKS[max(named, key=len)][precision]
-
-
-@contextmanager
-def products_in(precision: Precision) -> Iterator[None]:
-    """Multiply matrices of float32 on a GPU as they are, or as TF32 where that is asked for.
-
-    With bfloat16 for the encoder the rest is in TF32.
-    """
-    backends = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [backend.allow_tf32 for backend in backends]
-    try:
-        for backend in backends:
-            backend.allow_tf32 = precision != "float32"
-        yield
-    finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed
 
 
 class _NoModules(nullcontext[None]):

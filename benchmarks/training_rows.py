@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from device_times import (
+    ENCODERS,
+    TRAININGS,
     Line,
     Precision,
     Setting,
     compared,
     held_against,
     operations_of,
-    products_in,
 )
 from torch.utils.data import Dataset
 from whole_networks import (
@@ -38,7 +39,7 @@ from pasam.models.pa_mask_decoder import edge_channel, shrunk
 from pasam.models.segmenter import Prompts
 from pasam.training.annotated import draw_scenes
 from pasam.training.clickable import Clickable
-from pasam.training.fit import Trainee, fit, launch
+from pasam.training.fit import Trainee, fit, launch, products_of
 from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewMix
 from pasam.training.objectives import TrainingStep
 from pasam.training.photograph_training import _PhotographTraining
@@ -81,11 +82,11 @@ def copied(batch: Batch) -> Batch:
 
 
 def params_for(setting: Setting, **changes: Any) -> TrainParams:
-    """Take the parameters of training on the device at hand, in single precision."""
+    """Take the parameters of training on the device at hand, in float32 unless told otherwise."""
     train = load_section(TrainParams, "train", PARAMS)
     accelerator = "gpu" if setting.on_gpu else "cpu"
     fixed = {"batch_size": MASKS, "precision": "32-true", "workers": 0, "together": []}
-    return train.replaced(accelerator=accelerator, **fixed, **changes)
+    return train.replaced(accelerator=accelerator, **{**fixed, **changes})
 
 
 class Stepping:
@@ -134,10 +135,9 @@ def step_lines(setting: Setting, *, compiles: bool) -> Iterator[Line]:
         if compiles and precision == "float32":
             continue
         half = precision == "bfloat16"
-        if half:
-            stepping.base.encode_in("bf16")
+        stepping.base.encode_in(ENCODERS[precision])
         for encodes in (True,) if half else (False, True):
-            with products_in(precision):
+            with products_of(TRAININGS[precision]):
                 times = compared(
                     lambda encodes=encodes: stepping(encodes=encodes), None, setting,
                     rounds=20 if setting.on_gpu else 2,
@@ -174,12 +174,10 @@ class _Repeated(Dataset[list[Batch]]):
 
 def training_time(names: Sequence[str], precision: Precision, setting: Setting) -> float:
     """Time a step of the training loop for models on the same images, in milliseconds."""
-    base = base_of("vit_b", setting)
-    if precision == "bfloat16":
-        base.encode_in("bf16")
+    base = base_of("vit_b", setting).encode_in(ENCODERS[precision])
     variants = [load_variant(name, PARAMS).replaced(epochs=1, lr_step_size=1) for name in names]
     batches = _Repeated([batch_for(base, each) for each in variants], setting.device)
-    params = params_for(setting)
+    params = params_for(setting, precision=TRAININGS[precision])
     with temporary_folder() as folder:
         trainees = [
             Trainee(
@@ -188,7 +186,7 @@ def training_time(names: Sequence[str], precision: Precision, setting: Setting) 
             )
             for name, each in zip(names, variants, strict=True)
         ]  # fmt: skip
-        with products_in(precision), torch.enable_grad():
+        with torch.enable_grad():
             fit(
                 trainees[0], params, lambda _: batches, fabric=launch(params),
                 companions=trainees[1:],
@@ -235,9 +233,10 @@ def pretraining_lines(setting: Setting) -> Iterator[Line]:
     )  # fmt: skip
     batches = [made[number] for number in range(1 if setting.toy else 8)]
     for precision in setting.precisions:
-        mixed = params.replaced(precision="bf16-mixed" if precision == "bfloat16" else "32-true")
+        own = "bf16-mixed" if precision == "bfloat16" else TRAININGS[precision]
+        mixed = params.replaced(precision=own)
         model = Clickable(copy.deepcopy(base), detail_weight=params.detail_weight)
-        with torch.enable_grad(), products_in(precision):
+        with torch.enable_grad(), products_of(mixed.precision):
             training = _PhotographTraining(model, mixed, 0)
 
             def steps(training: _PhotographTraining = training) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from device_times import Line, Setting, compared, operations_of, products_in
+from device_times import ENCODERS, Line, Setting, compared, operations_of
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -126,15 +126,12 @@ def encoder_lines(size: str, setting: Setting) -> Iterator[Line]:
     wanted = plain.encode(images[:1]).embedding
     operations = operations_of(lambda: plain.encode(images[:1]))
     for precision in setting.precisions:
-        if precision == "bfloat16":
-            base.encode_in("bf16")
-            plain = plain_copy(base)
-        with products_in(precision):
-            found = base.encode(images[:1]).embedding
-            times = compared(
-                lambda: base.encode(images), lambda plain=plain: plain.encode(images), setting,
-                rounds=10 if setting.on_gpu else 2, of=count, source=PLAIN,
-            )  # fmt: skip
+        plain = plain_copy(base.encode_in(ENCODERS[precision]))
+        found = base.encode(images[:1]).embedding
+        times = compared(
+            lambda: base.encode(images), lambda plain=plain: plain.encode(images), setting,
+            rounds=10 if setting.on_gpu else 2, of=count, source=PLAIN,
+        )  # fmt: skip
         yield Line(
             name=f"{size} encoder whole, batch {count}, an image, {precision}",
             precision=precision, images=1, operations=operations,
@@ -205,14 +202,11 @@ def image_lines(setting: Setting) -> Iterator[Line]:
 
     operations = operations_of(lambda: reference(plain_copy(base)))
     for precision in setting.precisions:
-        if precision == "bfloat16":
-            base.encode_in("bf16")
-        plain = plain_copy(base)
-        with products_in(precision):
-            times = compared(
-                ours, lambda plain=plain: [reference(plain) for _ in range(count)], setting,
-                rounds=10 if setting.on_gpu else 2, of=count,
-                source=f"{PLAIN}, scores of the whole image",
-            )  # fmt: skip
+        plain = plain_copy(base.encode_in(ENCODERS[precision]))
+        times = compared(
+            ours, lambda plain=plain: [reference(plain) for _ in range(count)], setting,
+            rounds=10 if setting.on_gpu else 2, of=count,
+            source=f"{PLAIN}, scores of the whole image",
+        )  # fmt: skip
         name = f"PA-SAM, evaluation of {height} x {width}, encoder included, {precision}"
         yield Line(name=name, precision=precision, images=1, operations=operations, **times)

@@ -397,16 +397,6 @@ def test_after_some_seconds_on_a_gpu_no_further_call_is_timed(pretended_gpu, mon
     assert done.count("ours") == times.WARM_UP + times.FEWEST
 
 
-def test_products_are_in_tf32_for_as_long_as_a_row_asks_for_it(scripts):
-    times = scripts("device_times")
-    backends = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [backend.allow_tf32 for backend in backends]
-    for precision, allowed in (("float32", False), ("TF32", True), ("bfloat16", True)):
-        with times.products_in(precision):
-            assert [backend.allow_tf32 for backend in backends] == [allowed] * 2
-        assert [backend.allow_tf32 for backend in backends] == before
-
-
 def test_a_reference_has_the_packages_attention_and_the_same_weights(scripts):
     networks = scripts("whole_networks")
     base = networks.base_of("vit_b", SimpleNamespace(toy=True, device=torch.device("cpu")))

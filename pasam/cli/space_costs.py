@@ -123,7 +123,7 @@ def training_memory(
         images of the batch as it sees at once. Decoder: what one step keeps for its gradients.
     """
     shape = SHAPES[size]
-    step = "float32" if train.precision == "32-true" else "mixed"
+    step = "mixed" if train.precision.endswith("mixed") else "float32"
     learners = 1 if embed.views else max(len(train.together), 1)
     return Memory(
         weights=_base_bytes(size, encoder) + learners * LEARNER_BYTES[shape.grid],

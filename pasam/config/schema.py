@@ -28,8 +28,9 @@ from pasam.config.section import (
     within,
 )
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-"""Fabric's precisions that keep the weights in float32; the references train in `32-true`."""
+Precision = Literal["32-true", "tf32", "bf16-mixed", "16-mixed"]
+"""Fabric's precisions that keep the weights in float32, and `tf32`: that of the numbers which a GPU
+multiplies is shortened, as torch did by default when the references were written."""
 EncoderPrecision = Literal["32-true", "tf32", "bf16"]
 Accelerator = Literal["auto", "cpu", "gpu"]
 Decode = Literal["whole", "near"]

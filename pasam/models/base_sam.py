@@ -4,7 +4,7 @@ In which precision its encoder computes (docs/performance.md says what each one 
 
 - `32-true`: float32, and torch as it is found. Its own defaults take float32 for matrix products
   and, on a GPU that has it, TF32 for cuDNN's convolutions. `train.precision` holds for the encoder,
-  too, where it runs within a step of training.
+  too, where it runs within a step of training (`tf32` there is that of all its products).
 - `tf32`: float32 numbers, of which a GPU (Ampere and later) takes 10 bits of the mantissa into its
   products, in matrix products and in convolutions alike, whatever torch's defaults are. A CPU
   computes in float32. The references' code leaves torch's defaults, and PA-SAM's environment
@@ -303,7 +303,7 @@ class BaseSam(nn.Module):
         return torch.cat([table[0].weight, table[1].weight])
 
 
-_SETTING = threading.Lock()
+_SETTING = threading.RLock()
 
 
 def _cast(encoder: nn.Module) -> None:
@@ -324,24 +324,37 @@ def _set_for(precision: EncoderPrecision, device: torch.device) -> Iterator[None
         precision: That of the encoder, `tf32` or `bf16`.
         device: Where it runs.
     """
-    products = _tf32() if precision == "tf32" else nullcontext()
+    products = tf32_products() if precision == "tf32" else nullcontext()
     with torch.autocast(device.type, enabled=False), products:
         yield
 
 
 @contextmanager
-def _tf32() -> Iterator[None]:
+def tf32_products() -> Iterator[None]:
     """Let GPUs take TF32 for matrix products and for convolutions, and set both back.
 
     Torch knows one setting for the whole process: passes in several threads take turns, or one
-    would take the other's for what was there before.
+    would take the other's for what was there before. Within one thread they may be nested, as an
+    encoder's pass is in a step of training.
     """
     matmul = torch.backends.cuda.matmul
     conv = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     with _SETTING:
         before = matmul.fp32_precision, conv.fp32_precision
-        matmul.fp32_precision = conv.fp32_precision = "tf32"
+        _allow_tf32(on=True)
+        conv.fp32_precision = "tf32"
         try:
             yield
         finally:
+            if before[0] != "tf32":
+                _allow_tf32(on=False)
             matmul.fp32_precision, conv.fp32_precision = before
+
+
+def _allow_tf32(*, on: bool) -> None:
+    """Set TF32 for matrix products as torch's older way has it, which sets the newer one, too.
+
+    Torch's compiler asks in both ways, and is answered by an error where they disagree.
+    """
+    if (torch.backends.cuda.matmul.fp32_precision == "tf32") is not on:
+        torch.backends.cuda.matmul.allow_tf32 = on

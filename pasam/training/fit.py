@@ -13,7 +13,7 @@ import time
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -30,11 +30,13 @@ from pasam.config.schema import (
     HqSamParams,
     PaSamParams,
     PhotographParams,
+    Precision,
     TrainParams,
     VariantParams,
 )
 from pasam.data.manifest import read_manifest
 from pasam.errors import CheckpointError, DataError, ParamsError
+from pasam.models.base_sam import tf32_products
 from pasam.models.build import build_trainable, digest, frozen_tensors, load_base
 from pasam.models.checkpoint import file_digest
 from pasam.models.segmenter import Segmenter
@@ -76,7 +78,7 @@ def launch(params: TrainParams | PhotographParams, *, section: str = "train") ->
             devices=params.devices,
             num_nodes=params.nodes,
             strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
-            precision=params.precision,
+            precision="32-true" if params.precision == "tf32" else params.precision,
         )
     warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     fabric.launch()
@@ -116,7 +118,7 @@ def fit(
     batches = _Epochs(make_batches, epochs)
     with (
         loading_processes(params.workers), reproducible(on=params.deterministic),
-        flushed_denormals(), count_progress() as progress,
+        flushed_denormals(), products_of(params.precision), count_progress() as progress,
     ):  # fmt: skip
         task = progress.add_task("train", total=len(batches), note="")
         for number, (place, loss) in enumerate(_losses(learners, batches, params, fabric)):
@@ -136,6 +138,15 @@ _LOOK_EVERY = 10
 """Steps of the optimiser between two looks at the clock, which all processes take together."""
 _SAVE_EVERY = 180.0
 """Seconds between two states that are saved within an epoch."""
+
+
+def products_of(precision: Precision) -> AbstractContextManager[None]:
+    """Let a GPU take TF32 for all products of a training, forward and back, if that is asked for.
+
+    Args:
+        precision: That of the training. In all but `tf32` torch's settings are left alone.
+    """
+    return tf32_products() if precision == "tf32" else nullcontext()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pasam.config.schema import PhotographParams, SidePhase
 from pasam.models.base_sam import BaseSam
 from pasam.training.annotated import Annotated
 from pasam.training.clickable import Clickable
-from pasam.training.fit import flushed_denormals, launch
+from pasam.training.fit import flushed_denormals, launch, products_of
 from pasam.training.object_batches import ObjectBatch, ObjectBatches, ObjectSampler, ViewMix
 from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.workers import loading_processes, progress_bar
@@ -83,7 +83,7 @@ def train_on_photographs(
             report(training.averaged_weights())
 
     saved = clock()
-    with loading_processes(params.workers), flushed_denormals():
+    with loading_processes(params.workers), flushed_denormals(), products_of(params.precision):
         for number in range(training.phase, len(params.phases)):
             training.enter(number)
             for batch in _loader(pictures, sampler, training, params, seed=seed):

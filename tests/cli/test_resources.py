@@ -242,6 +242,7 @@ def test_the_memory_is_of_the_precisions_and_of_what_the_encoder_sees_at_once(pa
     assert (found.encoder, found.decoder) == (4 * 248_300_000, 4 * 194_100_000)
     own = training_memory("vit_l", mixed, embed, "tf32")
     assert (own.encoder, own.decoder) == (plain.encoder / 2, found.decoder)
+    assert training_memory("vit_l", whole.replaced(precision="tf32"), embed) == plain
     large = training_memory("vit_l", train.replaced(batch_size=32), embed)
     assert (large.encoder, large.total < 24 * 10**9) == (plain.encoder, True)
     fits = [fitting_batch("vit_l", train, embed, 5 * 10**9, how) for how in ("bf16", "tf32")]
@@ -330,7 +331,8 @@ def test_the_papers_hours_are_said_before_it_starts_ablations_apart(root):
             33 * 44_320 * (0.149 + 0.023) / 8, rel=0.01
         )
     for precision, train, faster in (
-        ("bf16", "32-true", True), ("32-true", "bf16-mixed", True), ("tf32", "bf16-mixed", False)
+        ("bf16", "32-true", True), ("32-true", "bf16-mixed", True), ("tf32", "bf16-mixed", False),
+        ("32-true", "tf32", False),
     ):  # fmt: skip
         base = plan.base.replaced(encoder_precision=precision)
         each = plan_with(plan, base=base, train=plan.train.replaced(precision=train))

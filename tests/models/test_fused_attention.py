@@ -220,11 +220,17 @@ def settings():
 
 @pytest.mark.parametrize("precision", ["32-true", "tf32", "bf16"])
 def test_tf32_is_set_for_the_pass_and_set_back_whatever_happens(precision, settings):
-    base, seen = small_vit().encode_in(precision), []
+    base, seen, asked = small_vit().encode_in(precision), [], []
     images = looked_at(base)
-    base.sam.image_encoder.register_forward_hook(lambda *_: seen.append(settings()))
+
+    def note(*_):
+        seen.append(settings())
+        asked.append(torch.get_float32_matmul_precision())
+
+    base.sam.image_encoder.register_forward_hook(note)
     base.encode(images)
     assert seen == [["tf32" if precision == "tf32" else "ieee"] * 2]
+    assert asked == ["high" if precision == "tf32" else "highest"], "as torch's compiler asks"
     assert settings() == ["ieee", "ieee"]
     base.sam.image_encoder.forward = None
     with pytest.raises(TypeError):

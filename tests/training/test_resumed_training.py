@@ -15,6 +15,7 @@ from pasam.errors import DataError, ParamsError
 from pasam.models.build import build_trainable
 from pasam.training.fit import fit, launch
 from pasam.training.learner import Trainee, _Place, _State
+from pasam.training.objectives import TrainingStep
 from pasam.training.resume import Checkpointer, JsonlSink, state_key
 from pasam.training.samples import CachedBatches, Sampling
 
@@ -292,6 +293,26 @@ def test_a_training_that_diverges_says_so_and_keeps_nothing_of_it(variant, train
     with pytest.raises(ParamsError, match=r"in epoch 1: .*train\.learning_rate, which is 1e\+30"):
         trained(variant, learning_rate=1e30)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("precision", ["tf32", "32-true"])
+def test_a_training_in_tf32_lets_a_gpu_take_it_forward_and_back_and_only_while_it_lasts(
+    precision, trained, monkeypatch
+):
+    taken, settings = TrainingStep.forward, torch.backends.cuda.matmul
+    seen = {"before": settings.fp32_precision}
+
+    def noted(step, *inputs, **asked):
+        terms = taken(step, *inputs, **asked)
+        seen["forward"] = settings.fp32_precision
+        terms["loss"].register_hook(lambda _: seen.update(back=settings.fp32_precision))
+        return terms
+
+    monkeypatch.setattr(TrainingStep, "forward", noted)
+    trained(hq_sam(epochs=1), precision=precision)
+    within = "tf32" if precision == "tf32" else seen["before"]
+    assert (seen["forward"], seen["back"]) == (within, within)
+    assert settings.fp32_precision == seen["before"] != "tf32"
 
 
 def test_an_epoch_whose_view_shows_too_few_masks_for_a_step_is_named(trained, store):
