@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,16 @@ from pasam.evaluation.protocol import (
     masks_at_original_size,
     predict,
     slices,
+    threads_beside,
 )
 from pasam.evaluation.scores import Row
 from pasam.files import read_table, write_table
 from pasam.inference.image_transform import ImageTransform, Resize
 from pasam.masks.images import read_image
 from pasam.masks.run_lengths import Rle, area, encode, from_segmentation, overlaps
+from pasam.models.segmenter import Prediction
 from pasam.training.samples import box_prompts
-from pasam.workers import ALONE, ProcessGroup, progress_bar
+from pasam.workers import ALONE, ProcessGroup, progress_bar, threads_ahead
 
 OVERLAPS: tuple[Overlap, ...] = ("mask", "boundary")
 MEAN = "mean"
@@ -264,19 +267,51 @@ def segment_instances(
         DataError: An image is missing or is not of the annotated size.
     """
     objects = _objects(data.annotations)
+    threads = max((threads_beside(entry) for entry in models.entries), default=0)
+    own = group.share([(data.annotations.images[k], found) for k, found in data.detections.items()])
+
+    def answered() -> Iterator[_Answered]:
+        read = partial(_pixels, data.images)
+        images = threads_ahead(read, [image for image, _ in own], threads=threads)
+        shown = progress_bar(own, total=len(own), label=f"images of {data.name}")
+        for (image, found), pixels in zip(shown, images, strict=True):
+            transform = ImageTransform(image.height, image.width, models.base.side, resize)
+            boxes = [input_box(one.box, transform) for one in found]
+            batch = image_batch(models.base, pixels, transform, boxes)
+            bands = Bands(boundary_fraction)  # of the image's objects, for all models
+            for entry in models.entries:
+                for part, some, prediction in _predicted(entry, batch, batch_size):
+                    yield _Answered(entry, image, found[part], some, prediction, bands)
+
+    rows = threads_ahead(partial(_scored, data, objects), answered(), threads=threads)
+    return [row for part in rows for row in part]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What a model has answered to some boxes of an image."""
+
+    entry: ModelEntry
+    image: AnnotatedImage
+    found: Sequence[Detection]
+    batch: PromptBatch
+    prediction: Prediction
+    bands: Bands
+
+
+def _scored(
+    data: InstanceSet,
+    objects: Mapping[tuple[int, int], Sequence[tuple[int, Rle]]],
+    answered: _Answered,
+) -> list[Row]:
+    """Hold masks against the objects of their categories."""
     rows = []
-    own = group.share(list(data.detections.items()))
-    for image_id, found in progress_bar(own, total=len(own), label=f"images of {data.name}"):
-        image = data.annotations.images[image_id]
-        transform = ImageTransform(image.height, image.width, models.base.side, resize)
-        boxes = [input_box(one.box, transform) for one in found]
-        batch = image_batch(models.base, _pixels(data.images / image.file, image), transform, boxes)
-        bands = Bands(boundary_fraction)  # of the image's objects, for all models
-        for entry in models.entries:
-            for detection, mask in zip(found, _masks(entry, batch, batch_size), strict=True):
-                match = _best(mask, objects.get((image_id, detection.category_id), []))
-                about = _about(entry, data, image, detection, mask)
-                rows.append({**about, **_overlaps(mask, match, bands)})
+    masks = masks_at_original_size(answered.prediction, answered.batch)
+    for detection, pixels in zip(answered.found, masks, strict=True):
+        mask = encode(pixels)
+        match = _best(mask, objects.get((detection.image_id, detection.category_id), []))
+        about = _about(answered.entry, data, answered.image, detection, mask)
+        rows.append({**about, **_overlaps(mask, match, answered.bands)})
     return rows
 
 
@@ -300,7 +335,9 @@ def input_box(
     return np.asarray(inner.reshape(4), dtype=np.float32)
 
 
-def _masks(entry: ModelEntry, batch: PromptBatch, size: int) -> Iterator[Rle]:
+def _predicted(
+    entry: ModelEntry, batch: PromptBatch, size: int
+) -> Iterator[tuple[slice, PromptBatch, Prediction]]:
     """Predict the masks of one image's boxes, at most `size` in a pass; it is looked at once."""
     features = look(entry.segmenter, batch)
     for part in slices(len(batch.boxes), size):
@@ -309,12 +346,11 @@ def _masks(entry: ModelEntry, batch: PromptBatch, size: int) -> Iterator[Rle]:
             batch, prompts=box_prompts(boxes), boxes=boxes, transforms=batch.transforms[part],
             image_index=np.zeros(len(boxes), np.int64),
         )  # fmt: skip
-        prediction = predict(entry.segmenter, some, features)
-        for mask in masks_at_original_size(prediction, some):
-            yield encode(mask)
+        yield part, some, predict(entry.segmenter, some, features)
 
 
-def _pixels(path: Path, image: AnnotatedImage) -> NDArray[np.uint8]:
+def _pixels(folder: Path, image: AnnotatedImage) -> NDArray[np.uint8]:
+    path = folder / image.file
     pixels = read_image(path)
     if pixels.shape[:2] != (image.height, image.width):  # annotated on the stored pixels?
         pixels = read_image(path, upright=False)

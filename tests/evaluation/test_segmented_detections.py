@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import tempfile
+import threading
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -133,6 +135,19 @@ def test_the_shares_of_several_processes_are_what_one_measures(segment, rows):
     pd.testing.assert_frame_equal(segment(processes=3), rows)
 
 
+def test_what_threads_read_and_score_beside_a_gpu_is_what_one_thread_measures(
+    segment, rows, monkeypatch
+):
+    at_work, score = set(), instances._scored
+    monkeypatch.setattr(instances, "threads_beside", lambda _entry: 2)
+    monkeypatch.setattr(
+        instances, "_scored", lambda *one: (at_work.add(threading.get_ident()), score(*one))[1]
+    )
+    pd.testing.assert_frame_equal(segment(batch_size=1), rows)
+    assert at_work
+    assert threading.get_ident() not in at_work
+
+
 @pytest.mark.slow  # of a large memory
 def test_a_mask_that_would_fill_the_memory_is_not_unpacked(tmp_path):
     with (
@@ -224,7 +239,7 @@ def test_an_image_is_read_upright_or_as_stored_whichever_its_annotations_mean(tm
     stored.save(tmp_path / "a.jpg", exif=exif)
     for height, width in ((8, 6), (6, 8)):
         about = AnnotatedImage("a.jpg", height, width)
-        assert _pixels(tmp_path / "a.jpg", about).shape == (height, width, 3)
+        assert _pixels(tmp_path, about).shape == (height, width, 3)
 
 
 def test_outlines_are_compared_in_a_band_as_wide_as_was_asked(model_set, sets, rows):
@@ -483,9 +498,16 @@ def test_each_box_is_held_against_the_objects_of_its_own_category_and_image(monk
     )
     monkeypatch.setattr(instances, "_pixels", lambda *_file: None)
     monkeypatch.setattr(instances, "image_batch", lambda *given: given[-1])
-    monkeypatch.setattr(instances, "_masks", lambda _entry, boxes, _size: [code] * len(boxes))
+    monkeypatch.setattr(
+        instances, "_predicted", lambda _entry, boxes, _size: [(slice(None), boxes, None)]
+    )
+    monkeypatch.setattr(
+        instances, "masks_at_original_size", lambda _prediction, boxes: [mask] * len(boxes)
+    )
+    segmenter = SimpleNamespace(device=torch.device("cpu"))
     models = SimpleNamespace(
-        base=SimpleNamespace(side=64), entries=[SimpleNamespace(name="sam", seed=0)]
+        base=SimpleNamespace(side=64),
+        entries=[SimpleNamespace(name="sam", seed=0, segmenter=segmenter)],
     )
     rows = segment_instances(models, data, resize="squash", batch_size=4, boundary_fraction=0.02)
     told = [(row["image_id"], row["category"], row["object_id"], row["iou"]) for row in rows]
