@@ -395,8 +395,11 @@ def _told(error: Mapping[str, Any], where: str) -> str:
     for part in error["loc"]:
         if part != "body":
             where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
-    found = "" if error["type"] == "missing" else f", found {_shortened(error.get('input'))}"
-    return f"{where or 'the request'}: {error['msg'].removeprefix('Value error, ')}{found}"
+    words = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":  # of a box of three numbers pydantic says "Field required"
+        numbered = bool(error["loc"]) and isinstance(error["loc"][-1], int)
+        return f"{where or 'the request'}: {'this number is missing' if numbered else words}"
+    return f"{where or 'the request'}: {words}, found {_shortened(error.get('input'))}"
 
 
 def _shortened(value: Any) -> str:

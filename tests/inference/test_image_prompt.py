@@ -547,8 +547,15 @@ def test_five_faults_of_a_request_are_told_and_a_long_value_is_cut():
     ]
     told = [f"points[{n}]: Wrong, found '{'v' * 58}'" for n in range(5)]
     assert validation_message(errors) == "; ".join(told)
-    errors = [{"loc": (1,), "type": "missing", "msg": "Value error, gone", "input": "v"}]
+    errors = [{"loc": ("a",), "type": "missing", "msg": "Value error, gone", "input": "v"}]
     errors.append({"loc": (), "type": "x", "msg": "Wrong", "input": "v" * 59})
     assert validation_message(errors, root="prompts") == (
-        f"prompts[1]: gone; prompts: Wrong, found '{'v' * 59}..."
+        f"prompts.a: gone; prompts: Wrong, found '{'v' * 59}..."
     )
+
+
+def test_a_number_that_is_missing_in_a_box_is_said_to_be():
+    with pytest.raises(ValidationError) as caught:
+        PromptRequests.model_validate([{"box": [80, 15, 482]}])
+    said = validation_message(caught.value.errors(), root="prompts")
+    assert said == "prompts[0].box[3]: this number is missing"
