@@ -349,7 +349,7 @@ HARDEST = [
     "one seed, 60 photographs of 5 masks, correlation 0.3",
 ]
 USUAL = "8 seeds that vary by 0.6 points"
-"""About as much as seeds of the default run differ at most."""
+"""More than the seeds of most pairs of the default run differ."""
 
 
 @cache
