@@ -356,17 +356,17 @@ def _encode(segmenter: Segmenter, frame: pd.DataFrame, folder: Path, params: Emb
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WatchedBenchmark:
-    """The champion on one benchmark; scores are mean boundary IoU in points, nan without images."""
+    """The champion on one benchmark; scores are mean boundary IoU in points, nan without masks."""
 
     benchmark: str
     known: int
-    """Images that it was judged on and that are still there."""
+    """Masks that it was judged on and that are still there."""
     judged: float
     """Its score on these when it was judged."""
     today: float
     """Its score on these today."""
     new: int
-    """Images that have come since."""
+    """Masks that have come since."""
     on_new: float
     """Its score on these."""
 
@@ -410,14 +410,14 @@ def watch_champion(project: Path) -> ChampionWatch | None:
 
 
 def compare(version: int, before: pd.DataFrame, today: pd.DataFrame) -> ChampionWatch:
-    """Tell new images from known ones, and what the champion scores on each."""
+    """Tell new masks from known ones, and what the champion scores on each."""
     rows = tuple(
         _watched(str(name), before[before["benchmark"] == name], part)
         for name, part in today.groupby("benchmark", sort=True)
     )
     new = sum(row.new for row in rows)
-    images = "1 image is" if new == 1 else f"{new or 'no'} images are"
-    message = f"Version {version} is champion; {images} new since it was judged."
+    masks = "1 mask is" if new == 1 else f"{new or 'no'} masks are"
+    message = f"Version {version} is champion; {masks} new since it was judged."
     if new:
         score = sum(row.on_new * row.new for row in rows if row.new) / new
         message += f" On what is new it scores {score:.2f} points of boundary IoU."
@@ -438,5 +438,5 @@ def _watched(benchmark: str, before: pd.DataFrame, today: pd.DataFrame) -> Watch
 
 
 def _mean(scores: pd.DataFrame) -> float:
-    """Mean over images of the mean over an image's masks, in points."""
+    """Mean over masks, whose ids the rows name as `image_id`, in points."""
     return float(scores.groupby("image_id")["boundary_iou"].mean().mean() * 100)

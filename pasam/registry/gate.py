@@ -348,6 +348,7 @@ def _gain_checks(
         for name, gain in gains.items()
     ]
     which = f" (judgement {attempt} on them)"
+    none = ", which one image of a benchmark leaves nothing to estimate from"
     return [
         GateCheck(
             name=check,
@@ -355,7 +356,8 @@ def _gain_checks(
             reason=(
                 f"{name}: gain {gain.mean:+.2f} on {gain.images} images"
                 f"{which if check == 'gain' else ''}, {100 * sure:.4g}% lower bound "
-                f"{gain.low:+.2f}, above {least:+.2f} is asked for"
+                f"{gain.low:+.2f}{'' if np.isfinite(gain.low) else none}, above {least:+.2f} is "
+                "asked for"
             ),
         )
         for check, name, gain, least, sure in rows

@@ -244,19 +244,19 @@ def scores(rows):
 BEFORE = scores([("dis", "a", 0.5), ("dis", "b", 0.7), ("dis", "gone", 0.1)])
 
 
-def test_known_images_are_compared_and_new_ones_stand_alone():
+def test_known_masks_are_compared_and_new_ones_stand_alone():
     today = scores([("dis", "a", 0.5), ("dis", "b", 0.6), ("dis", "c", 0.2)])
     watch = compare(4, BEFORE, today)
     (row,) = watch.rows
     assert (row.benchmark, row.known, row.new) == ("dis", 2, 1)
     assert (row.judged, row.today, row.on_new) == pytest.approx((60, 55, 20))
     assert watch.message == (
-        "Version 4 is champion; 1 image is new since it was judged. "
+        "Version 4 is champion; 1 mask is new since it was judged. "
         "On what is new it scores 20.00 points of boundary IoU."
     )
 
 
-def test_an_images_masks_count_as_one_image():
+def test_a_masks_prompts_count_as_one_mask():
     today = scores([("dis", "c", 0.2), ("dis", "c", 0.4), ("dis", "d", 0.6)])
     (row,) = compare(1, BEFORE, today).rows
     assert row.new == 2
@@ -271,7 +271,7 @@ def test_a_benchmark_without_new_images_shows_a_dash():
         "benchmark": "dis", "known": 3, "new": 0, "when judged": "43.33", "today": "43.33",
         "on new": "-",
     }  # fmt: skip
-    assert watch.message == "Version 1 is champion; no images are new since it was judged."
+    assert watch.message == "Version 1 is champion; no masks are new since it was judged."
 
 
 def test_a_benchmark_that_is_wholly_new_has_no_past():
@@ -286,7 +286,7 @@ def test_what_is_new_is_scored_over_all_new_images_and_not_over_benchmarks():
     assert [(row.benchmark, row.known, row.new) for row in watch.rows] == [
         ("dis", 1, 1), ("own", 0, 2)
     ]  # fmt: skip
-    assert watch.message.startswith("Version 2 is champion; 3 images are new since it was judged.")
+    assert watch.message.startswith("Version 2 is champion; 3 masks are new since it was judged.")
     assert "On what is new it scores 50.00 points" in watch.message
 
 

@@ -120,10 +120,10 @@ def test_the_same_scores_again_show_no_gain(params):
     decision = judge(side(scores()), side(scores()), FACTS, params)
     assert not decision.accepted
     assert [c.name for c in decision.checks if not c.passed] == ["gain"]
-    assert (
-        "gain +0.00 on 120 images (judgement 1 on them), 95% lower bound +0.00, above +0.00"
-        in decision.reasons[0]
-    )
+    found = "gain +0.00 on 120 images (judgement 1 on them), 95% lower bound +0.00, above +0.00"
+    assert found in decision.reasons[0]
+    alone = judge(side(scores(n=1)), side(scores(n=1)), FACTS, params)
+    assert "which one image of a benchmark leaves nothing to estimate from" in alone.reasons[0]
 
 
 def test_one_harmed_benchmark_blocks_a_better_mean(params):
