@@ -39,6 +39,7 @@ from pasam.cli.space_costs import (
     CONTEXT,
     Memory,
     cpu_memories,
+    embedding_memory,
     evaluation_memory,
     fitting_batch,
     generated_bytes,
@@ -244,7 +245,7 @@ def check_evaluation(
     probe: Callable[[], list[int]] = gpu_memories,
     encoder: EncoderPrecision = "32-true",
 ) -> Check:
-    """See whether a GPU is there for measuring, and large enough.
+    """See whether the GPUs that measuring asks for are there, and large enough.
 
     Args:
         size: The base.
@@ -252,46 +253,49 @@ def check_evaluation(
         probe: Gives the memory of every GPU.
         encoder: How the encoder computes.
     """
-    name, gpus = "evaluation", probe()
-    if evaluate.accelerator == "auto" and not gpus:
-        return passed(name, "on the CPU: there is no GPU (evaluate.accelerator: auto)")
     memory = evaluation_memory(size, evaluate, encoder)
-    needed = (
-        f"about {gigabytes(memory.total)} needed on a GPU: {_parts_of(memory)}, at "
-        f"evaluate.batch_size {evaluate.batch_size}"
-    )
-    if not gpus:
-        return missing(name, f"no GPU there, {needed}", "evaluate.accelerator: cpu, slowly")
-    if few := _too_few("evaluate", evaluate.devices, gpus):
-        return few
-    found = f"{gigabytes(min(gpus))} there, {needed}"
-    if min(gpus) >= memory.total:
-        return passed(name, found)
-    return missing(name, found, _SMALLER["evaluation"])
+    return _check_stage("evaluation", "evaluate", evaluate, memory, probe())
 
 
-def check_embedding(embed: EmbedParams, probe: Callable[[], list[int]] = gpu_memories) -> Check:
-    """See whether the GPUs that embedding asks for are there.
+def check_embedding(
+    size: str,
+    embed: EmbedParams,
+    probe: Callable[[], list[int]] = gpu_memories,
+    encoder: EncoderPrecision = "32-true",
+) -> Check:
+    """See whether the GPUs that embedding asks for are there, and large enough.
 
     Args:
-        embed: Its accelerator is no CPU.
+        size: The base.
+        embed: How many images are encoded at a time; its accelerator is no CPU.
         probe: Gives the memory of every GPU.
+        encoder: How the encoder computes.
     """
-    name, gpus = "embedding", probe()
-    if embed.accelerator == "auto" and not gpus:
-        return passed(name, "on the CPU: there is no GPU (embed.accelerator: auto)")
+    memory = embedding_memory(size, embed, encoder)
+    return _check_stage("embedding", "embed", embed, memory, probe())
+
+
+def _check_stage(
+    name: str, section: str, params: EmbedParams | EvaluateParams, memory: Memory, gpus: list[int]
+) -> Check:
+    """See whether a stage of several processes finds the GPUs that it asks for, large enough."""
+    if params.accelerator == "auto" and not gpus:
+        return passed(name, f"on the CPU: there is no GPU ({section}.accelerator: auto)")
+    needed = (
+        f"about {gigabytes(memory.total)} needed on a GPU: {_parts_of(memory)}, at "
+        f"{section}.batch_size {params.batch_size}"
+    )
     if not gpus:
-        return missing(name, "no GPU there", "embed.accelerator: cpu, slowly")
-    count = len(gpus) if embed.devices == "auto" else embed.devices
-    return _too_few("embed", embed.devices, gpus) or passed(name, f"on {count} of {len(gpus)} GPUs")
-
-
-def _too_few(section: str, devices: int | Literal["auto"], gpus: list[int]) -> Check | None:
-    if devices == "auto" or devices <= len(gpus):
-        return None
-    found = f"{len(gpus)} GPUs there, {devices} wanted ({section}.devices)"
-    name = {"embed": "embedding", "evaluate": "evaluation"}[section]
-    return missing(name, found, f"{section}.devices: {len(gpus)}, or auto")
+        return missing(name, f"no GPU there, {needed}", f"{section}.accelerator: cpu, slowly")
+    wanted = len(gpus) if params.devices == "auto" else params.devices
+    if wanted > len(gpus):
+        found = f"{len(gpus)} GPUs there, {wanted} wanted ({section}.devices)"
+        return missing(name, found, f"{section}.devices: {len(gpus)}, or auto")
+    least = min(gpus[:wanted])
+    found = f"{gigabytes(least)} there, {needed}"
+    if least >= memory.total:
+        return passed(name, found)
+    return missing(name, found, _SMALLER[name])
 
 
 def check_memory(
@@ -431,7 +435,8 @@ def examine(
             check_python(), check_packages(lock),
             check_gpu(base.size, train, embed, memory, encoder=how),
             *([] if on_gpu else [check_memory(base.size, train, embed, evaluate, content)]),
-            *([] if embed.accelerator == "cpu" else [check_embedding(embed)]),
+            *([] if embed.accelerator == "cpu"
+              else [check_embedding(base.size, embed, encoder=how)]),
             *([] if evaluate.accelerator == "cpu"
               else [check_evaluation(base.size, evaluate, encoder=how)]),
             check_disk(root, needed, parts),

@@ -156,6 +156,24 @@ def evaluation_memory(
     )
 
 
+def embedding_memory(
+    size: str, embed: EmbedParams, encoder: EncoderPrecision = "32-true"
+) -> Memory:
+    """Estimate the GPU memory of a process that embeds.
+
+    Args:
+        size: A SAM of `SHAPES`.
+        embed: Its `batch_size` is what counts: so many images are encoded at a time.
+        encoder: How the encoder computes.
+    """
+    return Memory(
+        weights=_base_bytes(size, encoder),
+        batch=embed.batch_size * _seen_bytes(size),
+        encoder=_encoder_bytes(size, embed.batch_size, "float32", encoder),
+        decoder=0,
+    )
+
+
 def _base_bytes(size: str, encoder: EncoderPrecision) -> int:
     return SHAPES[size].parameters * (2 if encoder == "bf16" else 4)
 

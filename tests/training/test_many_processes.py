@@ -309,7 +309,7 @@ def test_too_few_gpus_to_embed_or_to_measure_name_how_many_there_are(paper):
     plan, _ = paper
     gpus = [80 * 10**9] * 2
     for section, look in (
-        (plan.embed, doctor.check_embedding),
+        (plan.embed, partial(doctor.check_embedding, "vit_l")),
         (plan.evaluate, partial(doctor.check_evaluation, "vit_l")),
     ):
         few = look(section.replaced(devices=3), probe=lambda: gpus)
@@ -319,6 +319,26 @@ def test_too_few_gpus_to_embed_or_to_measure_name_how_many_there_are(paper):
         assert states == ["ok", "ok"]
         assert look(section, probe=list).state == "missing"
         assert look(section.replaced(accelerator="auto"), probe=list).state == "ok"
+
+
+def test_embedding_needs_memory_for_the_images_of_a_pass_on_each_gpu_that_it_takes(paper):
+    plan, _ = paper
+    gb = 10**9
+
+    def look(*gpus, encoder="32-true", **changes):
+        embed = plan.embed.replaced(**changes)
+        return doctor.check_embedding("vit_l", embed, lambda: list(gpus), encoder)
+
+    told = look(5 * gb)
+    assert (told.state, told.found) == (
+        "ok",
+        "5.0 GB there, about 4.1 GB needed on a GPU: weights 1.2 GB, batch 0.1 GB, encoder 1.7 GB, "
+        "CUDA 1.0 GB, at embed.batch_size 4",
+    )
+    small = look(9 * gb, 3 * gb)
+    assert (small.state, small.remedy[:28]) == ("missing", "a smaller embed.batch_size, ")
+    assert look(9 * gb, 3 * gb, devices=1).state == "ok"
+    assert look(3 * gb, encoder="bf16").state == look(4 * gb, batch_size=2).state == "ok"
 
 
 def test_the_memory_of_the_cpu_is_that_of_all_processes_of_a_stage(root):
