@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import takewhile
 from typing import Annotated
 
 import typer
 import yaml
 from rich.console import Console
-from rich.text import Text
 
 from pasam.cli import options
 from pasam.cli.options import complete_preset
@@ -42,13 +42,17 @@ def params_use(
         options.print_result(content, (), as_json=True)
         return
     console = Console(soft_wrap=True, highlight=False)
-    for line in used.difference:
-        console.print(Text(line, style=_diff_style(line)))
+    for line in used.changed:
+        console.print(line, markup=False)
     for line in used.kept:
         console.print(f"kept your {line}", markup=False)
     verdict = "is now" if used.difference else "already is"
     changes = ", with your changes" if used.kept else ""
     console.print(f"{target} {verdict} the preset '{name}'{changes}.", markup=False)
+    if used.difference:  # what the preset is for, and what comes next: the file's first lines
+        first = target.read_text(encoding="utf-8").splitlines()
+        for line in takewhile(lambda line: line.startswith("#"), first):
+            console.print(line, markup=False)
 
 
 @params_app.command("show")
@@ -65,10 +69,3 @@ def params_show(
     content = read_params(params_file)
     text = yaml.safe_dump(content, sort_keys=False)
     options.print_result(content, [text.rstrip()], as_json=as_json)
-
-
-def _diff_style(line: str) -> str:
-    """Choose the colour of a diff's line; it shows on terminals only."""
-    if line.startswith(("+++", "---")):
-        return "bold"
-    return {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")

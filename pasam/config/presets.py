@@ -69,6 +69,8 @@ class Used:
 
     difference: tuple[str, ...]
     """Lines of the unified diff from the old content to the new one; none if nothing changed."""
+    changed: tuple[str, ...]
+    """A line for each value that changed, `key: old -> new`, or for a whole model or variant."""
     kept: tuple[str, ...]
     """What was not taken from the preset, since a person had changed it: `key: value`."""
 
@@ -214,7 +216,22 @@ def use_preset(name: str, *, folder: Path = FOLDER, target: Path = DEFAULT_PATH)
         old.splitlines(), new.splitlines(), str(target), f"{target} ({name})", lineterm=""
     )
     told = (f"{'.'.join(path)}: {shown(value)}" for path, value in kept.items())
-    return Used(difference=tuple(lines), kept=tuple(told))
+    changed = _changed_lines(parse_params(old, target), parse_params(new, target)) if old else ()
+    return Used(difference=tuple(lines), changed=changed, kept=tuple(told))
+
+
+def _changed_lines(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say value by value what changed; a model or variant that comes or goes, by its name."""
+    before, after = _leaves(old), _leaves(new)
+    there = [{key[:2] for key in leaves if key[0] in VARIANTS} for leaves in (before, after)]
+    lines = {}
+    for key in _differing(before, after):
+        if key[0] in VARIANTS and key[:2] in there[0] ^ there[1]:
+            lines[".".join(key[:2])] = "new" if key[:2] in there[1] else "gone"
+        else:
+            was, now = (shown(leaves.get(key, GONE)) for leaves in (before, after))
+            lines[".".join(key)] = f"{was} -> {now}"
+    return tuple(f"{path}: {words}" for path, words in lines.items())
 
 
 def preset_in_use(target: Path = DEFAULT_PATH, folder: Path = FOLDER) -> str:

@@ -37,9 +37,19 @@ def test_the_shell_completes_names_of_sizes(project):
 def test_use_puts_a_size_in_place_and_shows_the_difference(pasam, project):
     result = pasam("params", "use", "smoke")
     assert result.exit_code == 0
-    assert "-  n_resamples: 10000\n+  n_resamples: 500\n" in result.output
+    lines = result.output.splitlines()
+    assert {"report.n_resamples: 10000 -> 500", "ablations.adapter_only: gone"} <= {*lines}
+    assert not any(line.startswith("ablations.adapter_only.") for line in lines)  # a line for all
+    assert lines[-2].startswith("# About a minute for the whole pipeline")
+    assert len(lines) < 60  # what a screen or two show; --json has the whole difference
     assert "params.yaml is now the preset 'smoke'." in result.output
     assert (project / "params.yaml").read_text() == compose_text("smoke")
+
+
+def test_the_whole_difference_is_in_json(pasam, project):
+    found = json.loads(pasam("params", "use", "smoke", "--json").output)
+    assert "-  n_resamples: 10000" in found["difference"]
+    assert "report.n_resamples: 10000 -> 500" in found["changed"]
 
 
 def test_use_says_when_nothing_changes(pasam, project):
