@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pasam.cli import options
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from pasam.inference.predictor import PromptedModel
 
 checkpoint_app = typer.Typer(
     no_args_is_help=True, help="Inspect, import, export and merge checkpoints."
@@ -106,6 +109,7 @@ def checkpoint_export(
     )
     weights = opened.segmenter.decoder.state_dict()
     write_state_dict(out, weights)
+    _say_what_is_not_in_it(opened)
     what = f"the mask decoder of {opened.name}, {len(weights)} tensors"
     _print_written(f"{what} -> {out}", what=what, file=out, as_json=as_json)
 
@@ -136,8 +140,23 @@ def checkpoint_merge(
             f"{opened.name} has no decoder to merge: expected a model of HQ-SAM or PA-SAM."
         )
     export_merged(opened.segmenter.base, decoder, out)
+    _say_what_is_not_in_it(opened)
     what = f"{opened.name}, merged into its SAM"
     _print_written(f"{what} -> {out}", what=what, file=out, as_json=as_json)
+
+
+def _say_what_is_not_in_it(model: PromptedModel) -> None:
+    """Say where a file in the reference's form stands for another model than this."""
+    from pasam.models.build import unlike_published
+
+    choices = unlike_published(model.segmenter.decoder)
+    if choices:
+        typer.echo(
+            f"note: {model.name} has other choices than the reference ({', '.join(choices)}), "
+            "which no file of this form tells: the reference's code, and `pasam checkpoint "
+            "import`, make other masks of it, or refuse it. Its own .safetensors tells them.",
+            err=True,
+        )
 
 
 def _print_written(

@@ -34,7 +34,14 @@ from pasam.models.adapter_weights import (
     write_adapter,
 )
 from pasam.models.base_sam import choose_device
-from pasam.models.build import SIZES, build_base, build_decoder, freeze_decoder, load_base
+from pasam.models.build import (
+    SIZES,
+    as_published,
+    build_base,
+    build_decoder,
+    freeze_decoder,
+    load_base,
+)
 from pasam.models.checkpoint import file_digest, read_metadata, write_weights
 from pasam.models.segmenter import Segmenter
 
@@ -313,9 +320,10 @@ def _base(params_file: Path, base: Path | None) -> ModelFiles:
 
 
 def _variant_of(decoder: str, params_file: Path) -> VariantParams:
-    """Return the first entry of `models` with this decoder, whole as published.
+    """Return the first entry of `models` with this decoder, whole, and as published.
 
-    References say nothing of themselves, and have no decoder with a part left out.
+    References say nothing of themselves, and have no decoder with a part left out. What else an
+    entry chooses is its own: by that their files would give other masks than they were made for.
 
     Raises:
         ParamsError: There is none.
@@ -324,7 +332,7 @@ def _variant_of(decoder: str, params_file: Path) -> VariantParams:
         if isinstance(entry, dict) and entry.get("decoder") == decoder:
             variant = load_variant(name, params_file)
             if not isinstance(variant, PaSamParams) or _has_all(variant.adapter):
-                return variant
+                return as_published(variant)
     raise ParamsError(
         f"{params_file}: no entry of models has the whole decoder '{decoder}', which says how the "
         "file is built. Add one, as in params/default.yaml."

@@ -44,6 +44,9 @@ OFFICIAL_WIDTHS = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280}
 OFFICIAL_DEPTHS = {"vit_b": 12, "vit_l": 24, "vit_h": 32}
 SIZES = ("tiny", "vit_t", *OFFICIAL_WIDTHS)
 
+MINED = 4
+"""Hard points of each sign that the reference mines."""
+
 TrainedDecoder = HqMaskDecoder | PaMaskDecoder | ImageAdaptedMaskDecoder
 
 PREDICTION: dict[MiningMethod, MiningMode] = {
@@ -249,6 +252,41 @@ def trained_prefixes(variant: PaSamParams) -> tuple[str, ...]:
         "everything": ("",),
     }
     return (*parts[variant.trains], *quality)
+
+
+def as_published(variant: VariantParams) -> VariantParams:
+    """Give a variant the choices by which the reference predicts and trains.
+
+    PA-SAM's: edges of the normalised image, 4 hard points of each sign from any cell, a mask head
+    that learns. Files in the references' form are made so, and do not say it.
+
+    Args:
+        variant: HQ-SAM's, which has no such choice, or a PA-SAM with the reference's adapter.
+    """
+    if not isinstance(variant, PaSamParams):
+        return variant
+    mining = variant.mining.replaced(method="gumbel", points=MINED, cells="all")
+    return variant.replaced(
+        gradient="reference", mining=mining, trains="mask_head", iou_head="frozen"
+    )
+
+
+def unlike_published(decoder: nn.Module) -> list[str]:
+    """Say in which choices a PA-SAM would give other masks in the reference's code; of others none.
+
+    Args:
+        decoder: Any mask decoder.
+    """
+    if not isinstance(decoder, PaMaskDecoder):
+        return []
+    parts, mines = decoder.prompt_adapter.parts, decoder.predicts_by
+    whole = parts.dense and parts.sparse and parts.tokens
+    differs = {
+        "adapter": not whole or parts.maps != "grid" or parts.fine,
+        "gradient": decoder.gradient != "reference",
+        "mining": mines != "top" or decoder.sampler.points != MINED or decoder.mines_uncertain_only,
+    }
+    return [name for name, is_so in differs.items() if is_so]
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from small_world import dump_yaml, load_yaml
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
@@ -53,6 +54,41 @@ def test_export_merge_and_import_close_a_circle(pasam, tmp_path):
         result = pasam("import", file, "--out", out)
         assert result.exit_code == 0, result.output
         assert recognise(out).kind == "adapter"
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "choices"),
+    [
+        ("export", "pa_sam", "(mining)"),
+        ("merge", "pa_sam", "(mining)"),
+        ("export", "pa_sam_plus", "(adapter, gradient, mining)"),
+        ("export", "hq_sam", None),
+    ],
+)
+def test_choices_that_a_references_file_does_not_tell_are_said(command, name, choices, tmp_path):
+    words = ["checkpoint", command, f"packaged/{name}", "--out", str(tmp_path / "d.pth")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    told = f"packaged) has other choices than the reference {choices}"
+    assert told in result.stderr if choices else not result.stderr
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{"gradient": "image"}, {"mining": {"method": "none"}}, {"mining": {"points": 2}},
+     {"mining": {"cells": "uncertain"}}, {"trains": "adapter"}, {"iou_head": "trained"}],
+    ids=str,
+)  # fmt: skip
+def test_a_references_file_is_opened_as_published_whatever_the_params_choose(own, model_project):
+    content = load_yaml(Path("params.yaml").read_text())
+    entry = content["models"]["pa_sam"]
+    changed = {k: {**entry[k], **v} if isinstance(v, dict) else v for k, v in own.items()}
+    params = Path("own.yaml")
+    params.write_text(dump_yaml({**content, "models": {"own": {**entry, **changed}}}))
+    found = model_files._variant_of("pa_sam", params)
+    assert found == model_files._variant_of("pa_sam", Path("params.yaml"))
+    assert (found.gradient, found.trains, found.iou_head) == ("reference", "mask_head", "frozen")
+    assert (found.mining.method, found.mining.points, found.mining.cells) == ("gumbel", 4, "all")
 
 
 def test_sams_own_decoder_can_be_cut_out_but_not_merged(pasam, tmp_path):
