@@ -148,8 +148,9 @@ def offered_models(
     """
     from pasam.inference.model_files import find_model, open_model
     from pasam.serving.last_good import LastGood, folder_of
+    from pasam.serving.registered_versions import RegisteredVersions
     from pasam.serving.server import release_memory_soon
-    from pasam.serving.service import ModelPool, RegisteredVersions, available
+    from pasam.serving.service import ModelPool, available
 
     release_memory_soon()
     base = options.fetched_base(base)

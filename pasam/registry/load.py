@@ -124,15 +124,15 @@ def registered_files(
         return None
     expect_begun(project, wanted=f"model '{name}'")
     registry = open_registry(project)
-    if not name.startswith(RUN):
-        standing = known_standing(project)
-        # The log says what an alias means, wherever there is one.
-        number = standing.aliases.get(name) if standing else None
-        version = registry.version(name if number is None else number)
-        asked = alias or ("" if name.isdecimal() else name)
-        return _of_version(registry, version, folder, standing, alias=asked)
-    run_id = name.removeprefix(RUN).strip("/")
     with wrap_mlflow_errors(registry.store.tracking_uri):
+        if not name.startswith(RUN):
+            standing = known_standing(project)
+            # The log says what an alias means, wherever there is one.
+            number = standing.aliases.get(name) if standing else None
+            version = registry.version(name if number is None else number)
+            asked = alias or ("" if name.isdecimal() else name)
+            return _of_version(registry, version, folder, standing, alias=asked)
+        run_id = name.removeprefix(RUN).strip("/")
         made = next((each for each in registry.versions() if each.run_id == run_id), None)
         if made is not None:
             return _of_version(registry, made, folder, known_standing(project))

@@ -385,6 +385,26 @@ def is_race(error: BaseException | None) -> bool:
     return error is not None and any(word in str(error) for word in _RACES)
 
 
+_PASSING = re.compile(
+    r"too many \d{3} error|Max retries|\b5\d\d Server Error|[Tt]imed? ?out|Connection (re|ab|br)"
+    r"|No space left|[Qq]uota exceeded|Too many open files|Input/output error"
+)
+"""Words of servers and disks for a file that may well be there."""
+
+
+def expect_gone(error: Exception, what: str, source: str) -> None:
+    """Tell a file that a store does not have from one that cannot be had now.
+
+    Raises:
+        TrackingError: The server, the connection or the disk failed.
+    """
+    if _PASSING.search(str(error)):
+        raise TrackingError(
+            f"{what} cannot be brought from {without_password(source)} now: {_cause(error)}. "
+            f"{_advice(source, error)}"
+        ) from error
+
+
 _STATUS = re.compile(r"too many (\d{3}) error responses")
 """Words of urllib3 after its last try, for a server that is there and fails."""
 

@@ -9,6 +9,7 @@ Nothing here needs a model or its scores, so that the way back takes seconds.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +48,8 @@ from pasam.registry.versions import (
 
 if TYPE_CHECKING:
     from pasam.registry.gate import GateDecision
+
+_LOG = logging.getLogger(__name__)
 
 TURNS = 20
 """Times that a decision is thought over because others were quicker."""
@@ -272,6 +275,12 @@ def open_decisions(project: Path, *, flow_run: str | None = None) -> Decisions:
     return decisions
 
 
+def _tell(decisions: Decisions) -> None:
+    """Say what a person should know besides, such as that MLflow does not show it yet."""
+    for note in decisions.notes:
+        _LOG.warning("note: %s", note)
+
+
 def reject(project: Path, which: int | str, *, why: str) -> VersionStanding:
     """Bar a version, and whatever has the same bytes, until a person lifts that.
 
@@ -290,6 +299,7 @@ def reject(project: Path, which: int | str, *, why: str) -> VersionStanding:
         return Draft(entries=(decisions.entry(REJECTED_BY, number, why),))
 
     decisions.decide(draft)
+    _tell(decisions)
     return decisions.version(number)
 
 
@@ -312,6 +322,7 @@ def lift(project: Path, which: int | str, *, why: str) -> VersionStanding:
         return Draft(entries=(decisions.entry(LIFT, number, why),))
 
     decisions.decide(draft)
+    _tell(decisions)
     return decisions.version(number)
 
 
@@ -342,9 +353,17 @@ def rollback(project: Path, *, why: str) -> Transition:
                 f"there is nothing to go back to: {held}. `pasam registry log` says what was "
                 "decided; `pasam registry promote VERSION` makes another version champion."
             )
+        if decisions.registry.find(standing.previous) is None:
+            raise RegistryError(
+                f"version {standing.previous}, to which the way back leads, is not in MLflow any "
+                f"more, so that version {seen} would go on answering. `pasam registry check "
+                "--repair` brings it back where MLflow still has its files, `pasam restore` a "
+                "backup's; `pasam registry promote VERSION` makes another version champion."
+            )
         return Draft(entries=(decisions.entry(ROLLBACK, seen, why, after=standing.previous),))
 
     (entry,) = decisions.decide(draft)
+    _tell(decisions)
     assert entry.before is not None
     assert entry.after is not None
     return Transition(

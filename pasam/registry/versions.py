@@ -35,6 +35,7 @@ from pasam.registry.store import (
     TrackingStore,
     addresses,
     every_page,
+    expect_gone,
     is_local,
     open_store,
     sqlite_file,
@@ -262,6 +263,7 @@ def download(registry: Registry, source: str, folder: Path, *, what: str) -> Pat
             artifact_uri=source, dst_path=str(folder), tracking_uri=registry.store.tracking_uri
         )
     except (OSError, MlflowException) as error:
+        expect_gone(error, f"the files of {what}", source)
         raise RegistryError(
             f"the files of {what} are gone from {source} ({error}). Register the model again with "
             "`pasam registry promote` where it was made."

@@ -17,7 +17,7 @@ from time import monotonic, perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from pasam.errors import CheckpointError, ParamsError, PasamError, RefusedError
+from pasam.errors import BusyError, CheckpointError, ParamsError, PasamError, RefusedError
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.model_files import (
     DEFAULT,
@@ -32,9 +32,7 @@ from pasam.inference.model_files import (
 from pasam.inference.predictor import PromptedModel
 from pasam.models.checkpoint import file_digest
 from pasam.models.segmenter import Segmenter
-from pasam.registry.load import RUN, is_registered_name, registered_files
-from pasam.registry.store import is_begun, wrap_mlflow_errors
-from pasam.registry.versions import Registry, open_registry
+from pasam.registry.load import is_registered_name
 from pasam.serving.demand import DemandLog
 from pasam.serving.jobs import (
     AnnotationsJob,
@@ -52,8 +50,7 @@ from pasam.serving.jobs import (
 )
 from pasam.serving.last_good import LastGood
 from pasam.serving.limits import Limits
-
-CHAMPION = "champion"
+from pasam.serving.registered_versions import CHAMPION
 
 CLOSING = 6.0
 """Seconds that jobs and a look in progress have when the service stops, all together."""
@@ -233,7 +230,7 @@ class ModelPool:
             return old
         refused, why = self._refused.get(name, ((), None))
         if why is not None and refused == signature:  # not read again until it changes
-            raise why
+            raise why.with_traceback(None)  # else it grows at every look
         try:
             found = self._opened(name, files, others)
         except (CheckpointError, ParamsError) as error:
@@ -244,12 +241,15 @@ class ModelPool:
         return found
 
     def _opened(self, name: str, files: ModelFiles, others: Sequence[PooledModel]) -> PooledModel:
+        signature = _signature(files)  # before they are read
         model = _sharing_base(self._open(files), [each.predictor for each in others])
         model.try_out()
         weights = files.weights or files.base
         version = file_digest(weights)[:12]
+        if _signature(files) != signature:  # else the old weights would pass for the new ones
+            raise BusyError(f"{weights} was replaced while it was opened.")
         return PooledModel(
-            name, files.name, version, files.size, model, files.scores, _signature(files), weights,
+            name, files.name, version, files.size, model, files.scores, signature, weights,
             files.seen,
         )  # fmt: skip
 
@@ -297,68 +297,6 @@ def _sharing_base(model: PromptedModel, others: Sequence[PromptedModel]) -> Prom
     base = shared.segmenter.base
     decoder = model.segmenter.decoder if model.is_adapted else base.sam.mask_decoder
     return model.with_segmenter(Segmenter(base=base, decoder=decoder))
-
-
-class RegisteredVersions:
-    """Finds the files of an alias, a number or a run, as `ModelPool` wants them.
-
-    Args:
-        project: The project's root, which says where the registry is.
-        folder: Where fetched versions lie as long as the service runs.
-    """
-
-    def __init__(self, project: Path, folder: Path) -> None:
-        self.project, self.folder = project, folder
-        self._registry: Registry | None = None
-        self._fetched: dict[int, ModelFiles] = {}
-        self._champion: tuple[int, ModelFiles] | None = None
-        self._runs: dict[str, ModelFiles] = {}
-
-    def __call__(self, name: str) -> ModelFiles | None:
-        """Find the files that a name stands for now; None where it is neither version nor run.
-
-        A project that never registered a model has no version, and gets no registry by this.
-
-        Raises:
-            RegistryError: The files are gone.
-            TrackingError: MLflow cannot be reached.
-        """
-        if name.startswith(RUN):
-            return self._of_run(name)
-        if not is_registered_name(name) or not is_begun(self.project):
-            return None
-        if self._registry is None:
-            self._registry = open_registry(self.project)
-        with wrap_mlflow_errors(self._registry.store.registry_uri):
-            number = int(name) if name.isdecimal() else self._registry.aliases().get(name)
-        if number is None:
-            return None
-        if name == CHAMPION:
-            return self._decided(number)
-        if number not in self._fetched:
-            self._fetched[number] = self._fetch(str(number), str(number))
-        return self._fetched[number]
-
-    def _decided(self, number: int) -> ModelFiles:
-        """See again that a decision made it champion, whatever it was served as before."""
-        if self._champion is None or self._champion[0] != number:
-            folder = f"{number}-{CHAMPION}" if number in self._fetched else str(number)
-            files = self._fetch(str(number), folder, alias=CHAMPION)
-            self._fetched.setdefault(number, files)
-            self._champion = number, files
-        return self._champion[1]
-
-    def _of_run(self, name: str) -> ModelFiles:
-        """A run's model never changes: it is looked for once."""
-        if name not in self._runs:
-            self._runs[name] = self._fetch(name, name.removeprefix(RUN).replace("/", ""))
-        return self._runs[name]
-
-    def _fetch(self, name: str, folder: str, *, alias: str = "") -> ModelFiles:
-        place = self.folder / folder
-        found = registered_files(name, project=self.project, folder=place, alias=alias)
-        assert found is not None, "such a name is known or an error"
-        return found
 
 
 class EmbeddingCache:

@@ -1,7 +1,8 @@
 """The state that a training goes on from after an interruption, and the history that it writes.
 
 A state lives outside the stage's outputs (DVC removes those before it runs a stage) under a name
-made from everything the training depends on, so that a changed parameter starts anew.
+made from everything the training depends on, so that a changed parameter, or changed code, starts
+anew: weights that two versions of the code have made a part of each could never be made again.
 """
 
 from __future__ import annotations
@@ -22,8 +23,13 @@ Echo = Callable[[Mapping[str, float]], None]
 """Somebody who wants to hear every row too, and returns at once."""
 
 
+PACKAGE = Path(__file__).resolve().parents[1]
+CODE = ("data", "masks", "models", "synthetic", "training")
+"""Rooms whose code decides what is trained."""
+
+
 def state_key(**inputs: object) -> str:
-    """Digest whatever decides the training's result.
+    """Digest whatever decides the training's result, this package's code included.
 
     Args:
         inputs: JSON values, and `Path`s whose files' bytes count.
@@ -42,6 +48,8 @@ def state_key(**inputs: object) -> str:
             plain[name] = file_sha256(value)
         else:
             plain[name] = value
+    code = [path for room in CODE for path in sorted((PACKAGE / room).rglob("*.py"))]
+    plain["code"] = [[path.relative_to(PACKAGE).as_posix(), file_sha256(path)] for path in code]
     return sha256_of(json.dumps(plain, sort_keys=True))[:16]
 
 

@@ -186,7 +186,7 @@ def _push() -> str:
 def _continues(theirs: str) -> bool:
     """Put our commits behind others', if what they changed was no input of our results."""
     base = _said("merge-base", "HEAD", theirs)
-    changed = _names("diff", "--name-only", base, theirs)
+    changed = _names("diff", "--name-only", "--relative", base, theirs)  # to this folder
     read = {GRAPH, PARAMS, LOCK, *_outs()}
     read |= {path for stage in read_lock(Path()).stages.values() for path in stage.deps}
     if any({name, *map(str, Path(name).parents)} & read for name in changed):

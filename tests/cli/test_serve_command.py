@@ -211,7 +211,7 @@ def test_only_a_start_takes_the_last_good_version_for_one_that_cannot_be_asked_f
 
     monkeypatch.setattr("pasam.serving.service.ModelPool", Pool)
     monkeypatch.setattr("pasam.serving.service.available", available)
-    monkeypatch.setattr("pasam.serving.service.RegisteredVersions.__call__", away)
+    monkeypatch.setattr("pasam.serving.registered_versions.RegisteredVersions.__call__", away)
     monkeypatch.setattr("pasam.serving.last_good.LastGood.get", lambda self, name: kept.get(name))
     monkeypatch.setattr(
         "pasam.inference.model_files.find_model", lambda name, **how: seen.append((name, how))

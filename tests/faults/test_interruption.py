@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from pasam.registry.upkeep.cleaning import _Cleaner
 from pasam.training.resume import JsonlSink
 
 TOO_LONG = 180  # seconds
@@ -131,3 +133,15 @@ def test_a_killed_process_loses_no_more_than_an_epoch(
     own_world.run("train@pa_sam")
     assert len(rows_written) == 1
     assert own_world.contents("train@pa_sam") == world.contents("train@pa_sam")
+
+
+def test_what_kills_have_left_is_found_for_a_user_without_a_name_too(tmp_path, monkeypatch):
+    def nameless(number):  # as in a container
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", nameless)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "none"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / ".x.part").touch()
+    cleaner = _Cleaner(project=tmp_path, decisions=None, keep=1, dry_run=True)
+    assert [Path(each.name).name for each in cleaner.drafts(time.time() + 9)] == [".x.part"]

@@ -223,8 +223,8 @@ def test_results_go_behind_others_work_that_is_no_input_of_theirs(
     called = []
 
     def git_said(*words):
-        answers = {("merge-base", "HEAD", "theirs"): "base",
-                   ("diff", "--name-only", "base", "theirs", "-z"): "\0".join(changed)}  # fmt: skip
+        diff = ("diff", "--name-only", "--relative", "base", "theirs", "-z")
+        answers = {("merge-base", "HEAD", "theirs"): "base", diff: "\0".join(changed)}
         return answers[words]
 
     def call(*words):
@@ -356,3 +356,20 @@ def test_a_branch_that_is_gone_from_the_remote_leaves_the_work_as_it_is(reposito
     git("--git-dir", "../origin.git", "update-ref", "-d", f"refs/heads/{branch}")
     take_news()
     assert git("rev-parse", "HEAD") == head
+
+
+@pytest.mark.usefixtures("repository")
+def test_of_a_project_in_a_folder_of_its_repository_others_code_is_an_input_all_the_same(
+    monkeypatch,
+):
+    inner = Path("project")
+    inner.mkdir()
+    for name in ("code.py", "dvc.yaml", "params.yaml"):
+        git("mv", name, f"project/{name}")
+    for name in ("dvc.lock", "table.md"):
+        Path(name).rename(inner / name)
+    git("commit", "--quiet", "-m", "moved")
+    git("push", "--quiet", "origin", "HEAD")
+    others_push("project/code.py", "new code")
+    monkeypatch.chdir(inner)
+    assert "others have pushed" in push_and_commit("push", dvc=Remote(), message="Record it")

@@ -9,14 +9,16 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
-from pasam.errors import DataError
+from pasam.errors import DataError, TrackingError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.mask_record import mlflow_answer
 from pasam.masks.images import encode_png, read_image
 from pasam.registry.load import verify_versions
 from pasam.registry.store import quiet_pyfunc
-from pasam.registry.version_files import predictor_of
+from pasam.registry.transitions import open_decisions
+from pasam.registry.version_files import is_whole, predictor_of
 
 BOX = [5.0, 5.0, 50.0, 40.0]
 
@@ -170,3 +172,19 @@ def test_files_of_a_folder_alone_may_be_named_up_to_the_limit(tmp_path, monkeypa
     monkeypatch.setattr(pyfunc_model, "MOST_BYTES", 3)
     with pytest.raises(DataError, match="names no file"):
         pyfunc_model.read_below(folder, "a")
+
+
+@pytest.mark.parametrize(
+    "error", [
+        OSError(28, "No space left on device"), OSError("500 Server Error: x for url: y"),
+        MlflowException("API request to z failed with too many 503 error responses"),
+    ],
+)  # fmt: skip
+def test_files_that_cannot_be_had_now_do_not_pass_for_gone(error, promoted, monkeypatch):
+    def failing(**given):
+        raise error
+
+    decisions = open_decisions(promoted.folder)
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", failing)
+    with pytest.raises(TrackingError, match="cannot be brought from"):
+        is_whole(decisions, decisions.version(1))

@@ -14,7 +14,7 @@ from tracked_world import commit, git
 
 from pasam.errors import DataError, RegistryError
 from pasam.files import sha256_of
-from pasam.registry import reproduction, runs
+from pasam.registry import reproduction, runs, transitions
 from pasam.registry.decision_log import Entry, Standing, VersionStanding
 from pasam.registry.reproduction import not_again, plan_reproduction, reproduce
 from pasam.registry.runs import PARENT, find_run, reproduction_key
@@ -30,7 +30,7 @@ from pasam.registry.snapshot import (
     remote_name,
 )
 from pasam.registry.store import Tag
-from pasam.registry.transitions import open_decisions
+from pasam.registry.transitions import lift, open_decisions, reject, rollback
 from pasam.registry.upkeep import backup
 from pasam.registry.upkeep.backup import back_up, restore
 from pasam.registry.upkeep.cleaning import clean
@@ -549,3 +549,46 @@ def test_what_a_configuration_hides_or_git_cannot_read_is_not_taken_for_committe
     (tmp_path / "here" / "b.py").unlink()
     (tmp_path / "here" / ".git" / "index").write_bytes(b"torn")
     assert git_state(tmp_path / "here").dirty
+
+
+@pytest.mark.long
+def test_the_way_back_to_a_version_that_mlflow_has_lost_is_refused(registry, tmp_path):
+    open_decisions(tmp_path)
+    registry.client.delete_model_version(NAME, "1")
+    with pytest.raises(RegistryError, match="version 1, to which the way back leads, is not in"):
+        rollback(tmp_path, why="halos")
+    assert open_decisions(tmp_path).standing.champion == 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("act", ["rollback", "reject", "lift"])
+def test_a_decision_that_mlflow_does_not_show_is_told_as_such(
+    act, registry, tmp_path, monkeypatch, caplog
+):
+    reject(tmp_path, 3, why="halos")
+    shown, real = [], transitions.show
+
+    def once(*given):
+        shown.append(given)
+        if len(shown) > 1:
+            raise RegistryError("MLflow's records are damaged.")
+        return real(*given)
+
+    monkeypatch.setattr(transitions, "show", once)
+    if act == "rollback":
+        rollback(tmp_path, why="halos")
+    else:
+        {"reject": reject, "lift": lift}[act](tmp_path, 3, why="halos")
+    assert "MLflow does not show it yet: MLflow's records are damaged." in caplog.text
+
+
+def test_a_backup_holds_no_other_backups(tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "a").touch()
+    commit(here, push=False)
+    back_up(here, here / "first.tar")
+    found = back_up(here, here / "second.tar")
+    assert found.left_out == ("first.tar: another backup",)
+    restore(here / "second.tar", tmp_path / "new")
+    assert not (tmp_path / "new" / "first.tar").exists()

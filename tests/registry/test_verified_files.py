@@ -39,7 +39,7 @@ from pasam.registry.upkeep.stored_files import (
 )
 from pasam.registry.version_files import find_candidate, write_files
 from pasam.registry.versions import NAME, as_logged, known_standing, open_registry
-from pasam.serving.service import RegisteredVersions
+from pasam.serving.registered_versions import RegisteredVersions
 
 
 def stored(project, name):

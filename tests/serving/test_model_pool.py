@@ -9,23 +9,24 @@ import json
 import os
 import threading
 import time
+import traceback
 from types import SimpleNamespace
 
 import pytest
 from inference_models import VARIANTS, make_predictor, picture
 from serving_world import BOX, Shelf
 
-from pasam.errors import CheckpointError, RefusedError, TrackingError
+from pasam.errors import BusyError, CheckpointError, RefusedError, RegistryError, TrackingError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.model_files import ModelFiles, find_model
 from pasam.inference.predictor import PromptedModel
 from pasam.models.adapter_weights import TRAINED_ON
-from pasam.models.checkpoint import read_metadata, read_weights, write_weights
-from pasam.serving import service as registered_versions
+from pasam.models.checkpoint import file_digest, read_metadata, read_weights, write_weights
+from pasam.serving import registered_versions, service
+from pasam.serving.registered_versions import RegisteredVersions
 from pasam.serving.service import (
     EmbeddingCache,
     ModelPool,
-    RegisteredVersions,
     _sharing_base,
     _signature,
     available,
@@ -178,9 +179,13 @@ def registry(monkeypatch):
     return made
 
 
+def begin_records(folder):
+    (folder / "mlruns").mkdir()
+    (folder / "mlruns" / "mlflow.db").touch()
+
+
 def test_a_version_is_fetched_once_and_again_when_the_alias_moves(registry, tmp_path):
-    (tmp_path / "mlruns").mkdir()
-    (tmp_path / "mlruns" / "mlflow.db").touch()
+    begin_records(tmp_path)
     find = RegisteredVersions(tmp_path, tmp_path / "versions")
     first = find("champion")
     assert find("champion") is first
@@ -318,8 +323,7 @@ def test_the_watcher_says_a_fault_once_until_it_is_another_or_has_gone(own, monk
 def test_a_run_is_fetched_once_and_only_an_alias_is_verified_as_one(
     registry, tmp_path, monkeypatch
 ):
-    (tmp_path / "mlruns").mkdir()
-    (tmp_path / "mlruns" / "mlflow.db").touch()
+    begin_records(tmp_path)
     asked = []
 
     def fetch(name, *, project, folder, alias):
@@ -361,8 +365,7 @@ def test_a_registry_on_a_server_is_asked_where_no_file_of_one_is_here(
 def test_of_two_files_of_records_the_one_that_the_environment_names_is_asked(
     registry, tmp_path, monkeypatch
 ):
-    (tmp_path / "mlruns").mkdir()
-    (tmp_path / "mlruns" / "mlflow.db").touch()
+    begin_records(tmp_path)
     find = RegisteredVersions(tmp_path, tmp_path / "versions")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
     assert find("champion") is None  # nothing was ever recorded there
@@ -506,7 +509,7 @@ def test_a_version_is_named_by_its_own_weights_and_only_without_any_by_its_base(
         base=base, weights=weights if adapted else None, name="pa_sam", size="tiny", scores={},
         variant=None, seen="photographs",
     )  # fmt: skip
-    monkeypatch.setattr(registered_versions, "_sharing_base", lambda model, others: model)
+    monkeypatch.setattr(service, "_sharing_base", lambda model, others: model)
     pool = ModelPool(list, find=None, open_files=lambda files: model)
     found = pool._opened("champion", files, [])
     named = weights if adapted else base
@@ -532,3 +535,62 @@ def test_embedded_images_that_grow_when_they_are_asked_for_push_others_out():
     name = only.put(images[3])
     model.predict_many([(images[3], box)])
     assert only.get(name) is images[3]
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_never_passes_for_the_new_one(own):
+    def open_files(files):
+        made = own.open(files)
+        if own.opened == 3:  # after two at the start
+            own.place("champion", "pa_sam", "again")
+        return made
+
+    offered = ModelPool(lambda: list(own.kinds), find=own.find, open_files=open_files)
+    offered.refresh()
+    old = offered.get("champion")
+    own.place("champion", "pa_sam")
+    with pytest.raises(BusyError, match="was replaced while it was opened"):
+        offered.refresh()
+    assert offered.get("champion") is old
+    offered.refresh()
+    assert offered.get("champion").version == file_digest(own.folder / "champion")[:12]
+
+
+def test_the_disk_of_versions_that_no_name_stands_for_is_freed(registry, tmp_path, monkeypatch):
+    begin_records(tmp_path)
+
+    def fetch(name, *, project, folder, alias):
+        folder.mkdir(parents=True)  # there is none: what a fetch left is not gone on from
+        return ModelFiles(
+            name=name, base=folder, size="tiny", kind="adapter", weights=None, variant=None,
+            origin="",
+        )  # fmt: skip
+
+    monkeypatch.setattr(registered_versions, "registered_files", fetch)
+    find = RegisteredVersions(tmp_path, tmp_path / "versions")
+    find("1")
+    for number in (2, 3, 4, 3):
+        registry.champion = number
+        find("champion")
+    left = sorted(path.name for path in (tmp_path / "versions").iterdir())
+    assert left == ["1", "3", "3-champion", "4"]  # by its number, in use, and before
+
+
+def test_a_version_that_is_refused_is_not_brought_at_every_look(registry, tmp_path, monkeypatch):
+    begin_records(tmp_path)
+    clock, brought = [0.0], []
+
+    def refuse(name, **given):
+        clock[0] += 30
+        brought.append(name)
+        raise RegistryError("changed after it was registered")
+
+    monkeypatch.setattr(registered_versions, "registered_files", refuse)
+    monkeypatch.setattr(registered_versions, "monotonic", lambda: clock[0])
+    find, errors = RegisteredVersions(tmp_path, tmp_path / "versions"), []
+    for _ in range(130):
+        with pytest.raises(RegistryError) as refused:
+            find("champion")
+        errors.append(refused.value)
+        clock[0] += 5
+    assert len(brought) == 2  # ten minutes after the first
+    assert len(list(traceback.walk_tb(errors[-1].__traceback__))) < 6

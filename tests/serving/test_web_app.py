@@ -39,7 +39,7 @@ from pasam.serving import service as service_module
 from pasam.serving.last_good import RECORD, LastGood, folder_of
 from pasam.serving.limits import MEGA, Limits
 from pasam.serving.server import BoundedConnection, address_of, is_loopback, listen
-from pasam.serving.service import EmbeddingCache, Metrics, RegisteredVersions, Service, Settings
+from pasam.serving.service import EmbeddingCache, Metrics, Service, Settings
 from pasam.serving.web_app import create_app
 
 
@@ -438,7 +438,7 @@ def test_a_service_starts_from_its_last_good_version_while_mlflow_is_away_or_hol
         return answers[0] if name == "champion" else None
 
     answers = [away]
-    monkeypatch.setattr(RegisteredVersions, "__call__", find)
+    monkeypatch.setattr("pasam.serving.registered_versions.RegisteredVersions.__call__", find)
     with pytest.raises(TrackingError):
         offered(home)  # nothing was kept yet
     answers[0] = files

@@ -13,6 +13,7 @@ from variants import hq_sam, pa_sam
 from pasam.config.schema import TrainParams
 from pasam.errors import DataError, ParamsError
 from pasam.models.build import build_trainable
+from pasam.training import resume
 from pasam.training.fit import fit, launch
 from pasam.training.learner import Trainee, _Place, _State
 from pasam.training.objectives import TrainingStep
@@ -55,6 +56,20 @@ def test_the_bytes_of_a_file_change_the_key(file):
     before = state_key(data=file)
     file.write_bytes(b"two")
     assert state_key(data=file) != before
+
+
+def test_a_state_that_other_code_has_made_is_not_gone_on_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "PACKAGE", tmp_path)
+    code = tmp_path / "models" / "base_sam.py"
+    code.parent.mkdir()
+    code.write_text("a + b")
+    (tmp_path / "models" / "notes.txt").touch()  # no code
+    first = state_key(seed=1)
+    code.write_text("a - b")
+    assert state_key(seed=1) != first
+    code.write_text("a + b")
+    (tmp_path / "models" / "notes.txt").write_text("more")
+    assert state_key(seed=1) == first
 
 
 def test_a_state_comes_back_as_it_was(tmp_path):

@@ -245,6 +245,8 @@ def _git_part(project: Path, place: Path, contents: _Contents) -> dict[str, Any]
         path = project / name
         if path.is_symlink() or (path.exists() and not path.is_file()):
             contents.left_out.append(f"{name}: no regular file")
+        elif path.is_file() and _is_backup(path):  # each would hold all before it
+            contents.left_out.append(f"{name}: another backup")
         elif path.is_file():
             contents.files[f"{TREE}/{name}"] = path
     if (project / ".dvc/config.local").is_file():
@@ -263,6 +265,16 @@ def _git_part(project: Path, place: Path, contents: _Contents) -> dict[str, Any]
         "deleted": sorted(name for name in changed if not (project / name).exists()),
         "left_out": contents.left_out,
     }
+
+
+def _is_backup(path: Path) -> bool:
+    """Whether a file begins as a backup does."""
+    try:
+        with tarfile.open(path, "r:") as tape:
+            first = tape.next()
+    except (tarfile.TarError, OSError):
+        return False
+    return first is not None and first.name == ABOUT
 
 
 def _restore_git(project: Path, found: Path, about: _Description) -> None:

@@ -8,6 +8,7 @@ is an entry of the log; its scores and verdicts stay there.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -225,7 +226,7 @@ class _Cleaner:
         ]
         found += sorted(Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*/"))
         for path in found:
-            if path.exists() and path.owner() == Path.home().owner() and _newest(path) < before:
+            if path.exists() and path.stat().st_uid == os.getuid() and _newest(path) < before:
                 yield self._remove("draft", str(path), [path])
 
 

@@ -21,7 +21,7 @@ from pasam.registry.decision_log import (
     ROLLED_BACK,
     Entry,
 )
-from pasam.registry.store import Tag
+from pasam.registry.store import Tag, expect_gone
 from pasam.registry.upkeep.stored_files import digests_of
 from pasam.registry.versions import PROMOTE, SCORES, fetched
 
@@ -145,7 +145,8 @@ def _first_scores(registry: Registry, version: Version) -> dict[str, bytes]:
         place = f"registry/v{version.number}/scores.parquet"
         try:
             file = registry.client.download_artifacts(version.run_id, place, folder)
-        except (OSError, MlflowException):
+        except (OSError, MlflowException) as error:
+            expect_gone(error, f"{place} of run {version.run_id}", registry.store.tracking_uri)
             return {}  # gone, and measured again where they are needed
         content = Path(file).read_bytes()
     return {sha256_of(content): content}

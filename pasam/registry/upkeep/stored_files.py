@@ -32,7 +32,7 @@ from pasam.registry.decision_log import (
     VersionStanding,
     read_entry,
 )
-from pasam.registry.store import ARTIFACTS, EXPERIMENT, Tag, every_page
+from pasam.registry.store import ARTIFACTS, EXPERIMENT, Tag, every_page, expect_gone
 from pasam.registry.verdict_page import verdict_pages
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def put_base_in(client: MlflowClient, place: Path) -> None:
                 tracking_uri=client.tracking_uri,
             )  # fmt: skip
         except (OSError, MlflowException) as error:
+            expect_gone(error, f"the base {digest[:12]}", found.artifact_location)
             raise RegistryError(
                 f"the base {digest[:12]} is gone from {found.artifact_location} ({error}). "
                 "Register a version again with `pasam registry promote` where its base is."
