@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from pasam.config.schema import PhotographParams, SidePhase
+from pasam.errors import ParamsError
 from pasam.models.base_sam import BaseSam
 from pasam.training.annotated import Annotated
 from pasam.training.clickable import Clickable
@@ -176,13 +177,16 @@ class _PhotographTraining:
 
         Returns:
             A row of mean loss terms whenever one is due.
+
+        Raises:
+            ParamsError: The training has diverged.
         """
         fraction = rate_factor(self.done, warmup=self.params.warmup_steps, total=self.total)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * fraction
         terms = self.runner(self.fabric.to_device(batch))
         self.fabric.backward(terms["loss"])
-        self.fabric.clip_gradients(self.runner, self.driver, max_norm=1.0)
+        self._clip()
         self.driver.step()
         self.driver.zero_grad()
         self.average.update_parameters(self.model)
@@ -196,6 +200,26 @@ class _PhotographTraining:
         means = {name: value.item() / self.counted for name, value in self.sums.items()}
         self.sums, self.counted = {}, 0
         return {"step": self.done, "side": self.current.side, **means}
+
+    def _clip(self) -> None:
+        """Clip the gradient to length 1.
+
+        In `16-mixed` one that is too large for 16 bits is none to end at: its step is left out, and
+        the next one's loss is scaled less.
+        """
+        has_to_be_finite = self.params.precision != "16-mixed"
+        try:
+            self.fabric.clip_gradients(
+                self.runner, self.driver, max_norm=1.0, error_if_nonfinite=has_to_be_finite
+            )
+        except RuntimeError as error:
+            if "non-finite" not in str(error):
+                raise
+            raise ParamsError(
+                f"the training has diverged in step {self.done + 1}: its gradient holds NaN or "
+                "infinity. Lower pretrain.photographs.learning_rate, which is "
+                f"{self.params.learning_rate:g}."
+            ) from None
 
     def averaged_weights(self) -> dict[str, Tensor]:
         """Return the moving average of the SAM's weights on the CPU, for its own side."""

@@ -533,8 +533,7 @@ def test_a_row_is_the_mean_of_its_steps_and_the_last_one_comes_with_the_last_ste
         params=SimpleNamespace(row_every=3, warmup_steps=1), total=7, done=0, counted=0, sums={},
         optimizer=SimpleNamespace(param_groups=[{"lr": 0.0}]), rates=[1.0], model=None,
         runner=lambda batch: {"loss": torch.tensor(float(batch))},
-        fabric=SimpleNamespace(to_device=lambda batch: batch, backward=nothing,
-                               clip_gradients=nothing),
+        fabric=SimpleNamespace(to_device=lambda batch: batch, backward=nothing), _clip=nothing,
         driver=SimpleNamespace(step=nothing, zero_grad=nothing),
         average=SimpleNamespace(update_parameters=nothing), current=SimpleNamespace(side=32),
     )  # fmt: skip

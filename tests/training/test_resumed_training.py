@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import math
 import os
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from pasam.training import resume
 from pasam.training.fit import fit, launch
 from pasam.training.learner import Trainee, _Place, _State
 from pasam.training.objectives import TrainingStep
+from pasam.training.photograph_training import _PhotographTraining
 from pasam.training.resume import Checkpointer, JsonlSink, state_key
 from pasam.training.samples import CachedBatches, Sampling
 
@@ -344,3 +346,29 @@ def test_a_model_that_is_ahead_takes_one_along_that_ends_before_it(trained):
 def test_a_model_that_has_come_further_than_another_ever_does_is_left_where_it_is(trained):
     assert trained(hq_sam(epochs=2)) == [2]
     assert trained(pa_sam(epochs=1), hq_sam(epochs=3)) == [1, 2]
+
+
+class Gradient:
+    """A training on photographs whose gradient is as it is; what was asked of its clipping."""
+
+    def __init__(self, precision, value):
+        weight = torch.nn.Parameter(torch.ones(1))
+        weight.grad = torch.tensor([value])
+        self.params = SimpleNamespace(precision=precision, learning_rate=0.5)
+        self.done, self.runner, self.driver, self.fabric = 6, weight, None, self
+
+    def clip_gradients(self, weight, _driver, **how):
+        torch.nn.utils.clip_grad_norm_([weight], **how)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_photographs_training_that_diverges_says_at_which_step_and_rate(precision):
+    with pytest.raises(ParamsError, match=r"step 7: .*photographs\.learning_rate, which is 0\.5"):
+        _PhotographTraining._clip(Gradient(precision, math.nan))
+    fine = Gradient(precision, 4.0)
+    _PhotographTraining._clip(fine)
+    assert fine.runner.grad.item() == pytest.approx(1.0)
+
+
+def test_a_gradient_too_large_for_16_bits_leaves_out_its_step_and_ends_nothing():
+    _PhotographTraining._clip(Gradient("16-mixed", math.inf))
