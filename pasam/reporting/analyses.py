@@ -127,6 +127,11 @@ class Ablation:
         return ", ".join(words)
 
 
+def what_learns(trains: str) -> str:
+    """Say in a few words which parts a model of PA-SAM's kind trains."""
+    return _WORDS["trains", trains].removesuffix("s").removesuffix(" learn")
+
+
 def scored_variants(results: Results) -> list[Ablation]:
     """List the variants that were scored, by group and in the order of `params.yaml`."""
     if results.ablations is None:

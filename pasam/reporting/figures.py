@@ -75,7 +75,7 @@ class ComparedImage:
     scores: Mapping[str, tuple[float, float]]
     """IoU and boundary IoU by model, in [0, 1]."""
     details: Predicted
-    """Box, mined points and maps, of the model that has them."""
+    """Box, mined points and maps of the subject."""
 
     def __post_init__(self) -> None:
         """Check that all masks have the size of the image."""
@@ -131,11 +131,13 @@ def compared_image(
     image: NDArray[np.uint8],
     truth: NDArray[np.bool_],
     predicted: Mapping[str, Predicted],
+    subject: str,
 ) -> ComparedImage:
-    """Put together what is shown of an image, from its score rows and every model's prediction."""
+    """Put together what is shown of an image, from its score rows and every model's prediction.
+
+    Box, map and points are the subject's alone: words beside them speak of it.
+    """
     rows = scores[scores["image_id"] == image_id].set_index("model")
-    first = next(iter(predicted.values()))
-    details = next((p for p in predicted.values() if p.uncertainty is not None), first)
     pairs = zip(rows.index, rows["iou"], rows["boundary_iou"], strict=True)
     return ComparedImage(
         image_id=image_id,
@@ -144,7 +146,7 @@ def compared_image(
         truth=truth,
         predictions={model: p.mask for model, p in predicted.items()},
         scores={str(m): (float(a), float(b)) for m, a, b in pairs if m in predicted},
-        details=details,
+        details=predicted[subject],
     )
 
 

@@ -240,19 +240,21 @@ def median(images: pd.DataFrame) -> str:
     return str(images["gain"].sort_values(kind="stable").index[len(images) // 2])
 
 
-def card(results: Results, image_id: str, scores: pd.Series[float]) -> Card:
-    """Draw an image of a gallery, one row of `ranked`: prompt, truth, models, uncertainty.
+def compared(results: Results) -> list[str]:
+    """List the models of a card: the reference, HQ-SAM where it is in the run, the subject."""
+    named = dict.fromkeys((results.reference, BASELINE, results.subject))
+    return [model for model in named if model in results.shown]
 
-    The models are the subject, what it is held against, and HQ-SAM where it is in the run.
-    """
+
+def card(results: Results, image_id: str, scores: pd.Series[float]) -> Card:
+    """Draw an image of a gallery, one row of `ranked`: prompt, truth, models, uncertainty."""
     image = cropped(results, image_id)
     against, score, gain = (100 * scores[name] for name in ("against", "score", "gain"))
     note = (
         f"Boundary IoU {against:.1f} with {label(results.reference)}, "
         f"{score:.1f} with {label(results.subject)}: {signed(gain)} points"
     )
-    named = dict.fromkeys((results.reference, BASELINE, results.subject))
-    models = [image.prediction(model) for model in named if model in image.shown.predictions]
+    models = [image.prediction(model) for model in compared(results)]
     views = (image.prompt(), image.truth(), *models, *image.uncertainty())
     return Card(title=image_id, note=note, views=views)
 
@@ -269,10 +271,12 @@ def walk(results: Results) -> list[ImageStrip]:
         image.prompt(box=False),
         image.prediction(results.subject),
     )
+    name = image.shown.image_id
+    why = "improved most" if ranked(results)["gain"][name] > 0 else "is worst at, improving none"
     caption = (
-        f"One pass of {label(results.subject)} over {image.shown.image_id}, which it improved "
-        "most: prompt; size of the guiding embedding; size of the dense change; where the mask "
-        "token looks; uncertainty; mined points; the mask."
+        f"One pass of {label(results.subject)} over {name}, which it {why}: prompt; size of the "
+        "guiding embedding; size of the dense change; where the mask token looks; uncertainty; "
+        "mined points; the mask."
     )
     return [ImageStrip(views=views, caption=caption)]
 

@@ -507,9 +507,11 @@ SECTIONS = (
     SectionRow(
         key="galleries",
         title="Galleries",
-        lead="Chosen by score alone from all masks of all benchmarks. Each card: prompt and mined "
-        "points, ground truth, {reference}, HQ-SAM, {subject}, uncertainty map. Open one, then "
-        "walk with the arrow keys.",
+        lead=lambda results: (
+            "Chosen by score alone from all masks of all benchmarks. Each card: prompt and mined "
+            f"points, ground truth, {', '.join(map(label, page_images.compared(results)))}, "
+            "uncertainty map. Open one, then walk with the arrow keys."
+        ),
         build=galleries,
     ),
     SectionRow(

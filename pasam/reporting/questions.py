@@ -48,6 +48,12 @@ MINING_CURVES = {
 }
 """Number that a variant changes -> heading of its curve and name of its axis."""
 
+WAYS = {
+    "gumbel": "Gumbel top-k", "top": "top points without noise", "random": "random points",
+    "none": "no hard points",
+}  # fmt: skip
+"""How training chooses hard points -> what a heading calls it."""
+
 Part = str | Block
 
 
@@ -203,7 +209,9 @@ def tokens(results: Results) -> Iterator[Part]:
         yield f"It is not shown that the uncertainty finds errors: {found}. {amount}"
     yield f"Taking the refined mask where it doubts {_effect_of_refining(results)}."
     photographs = results.seen_on(PHOTOS)
-    if photographs is not None:
+    if photographs is not None and photographs.diagnosed(
+        results.subject, "uncertainty_auroc", "coarse_iou", "final_iou"
+    ):
         area = photographs.mean_inside(results.subject, "uncertainty_auroc")
         effect = _effect_of_refining(photographs)
         yield f"On {PHOTOS} the area is {_percent(area)}, and taking the refined mask {effect}."
@@ -220,7 +228,9 @@ def mining(results: Results) -> Iterator[Part]:
     """Question 5: ways to choose points."""
     compared, ways = _compared_mining(results), _ways_to_choose(results)
     if ways:
-        yield variant_plot(results, ways, "Ways to choose, against Gumbel top-k")
+        own = analyses.flat(results.params.variants[results.subject].model_dump())
+        chosen = WAYS.get(str(own.get("mining.method")), label(results.subject))
+        yield variant_plot(results, ways, f"Ways to choose, against {chosen}")
     yield from mining_curves(results)
     names = {results.subject: label(results.subject)}
     names |= {way.name: way.words for way in ways if way.group == "mining"}
@@ -309,7 +319,9 @@ def _curve(results: Results, members: Sequence[analyses.Ablation], name: str) ->
 def freezing(results: Results) -> Iterator[Part]:
     """Question 6: what is trained, what it gains, and what it does to SAM's best benchmark."""
     variants = analyses.of_group(results, "trained")
-    names = {results.subject: f"{label(results.subject)} (adapter and mask head)"}
+    learns = getattr(results.params.variants[results.subject], "trains", None)
+    words = f" ({analyses.what_learns(learns)})" if learns else ""
+    names = {results.subject: label(results.subject) + words}
     names |= {variant.name: variant.words for variant in variants}
     yield analyses.effects_sentence(results, variants)
     yield analyses.kept_sentence(results, names)

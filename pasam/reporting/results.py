@@ -298,6 +298,7 @@ class Results:
             image=self.images.image(image_id),
             truth=self.images.truth(image_id),
             predicted={m: self.images.predicted(m, benchmark, image_id) for m in self.shown},
+            subject=self.subject,
         )
 
     def diagnosed(self, model: str, *columns: str) -> bool:

@@ -98,10 +98,11 @@ def recipes(results: Results) -> Grid:
     """Say beside Table 1 what each model was trained with: its rows differ in more than a name."""
     params, rows = results.params, []
     train = results.manifest[results.manifest["split"] == "train"]
-    masks, drawn = len(train), bool(train["dataset"].isin(GENERATED).all())
+    masks, drawn = len(train), train["dataset"].isin(GENERATED)
     at_once = params.train.batch_size * params.train.devices * params.train.nodes
     step = counted(at_once * params.train.accumulate, "mask")
-    images = "synthetic only" if drawn else "also others"
+    images = "also others" if drawn.any() else "none synthetic"
+    images = "synthetic only" if drawn.all() else images
     for model, variant in params.variants.items():
         kinds = Counter(KINDS[variant.prompts])
         mix = ", ".join(f"{kind} {count}/{kinds.total()}" for kind, count in kinds.items())

@@ -97,7 +97,9 @@ def build(scores):
     truth = np.ones((20, 30), np.bool_)
 
     def make(**predicted):
-        return compared_image("dis_like/3", scores, image=image, truth=truth, predicted=predicted)
+        return compared_image(
+            "dis_like/3", scores, image=image, truth=truth, predicted=predicted, subject="pa_sam"
+        )
 
     return make
 
@@ -120,12 +122,13 @@ def test_an_example_has_the_masks_and_the_scores_of_its_image(build, scores):
     assert example.details.box.tolist() == [0, 0, 29, 19]
 
 
-def test_the_map_and_the_points_are_those_of_the_model_that_has_them(build):
+def test_the_map_and_the_points_are_those_of_the_subject(build):
     points = np.array([[4, 5]], np.float32)
     mapped = predicted(
         0.6, uncertainty=np.full((8, 8), 0.25, np.float16), positive=points, negative=points + 1
     )
-    example = build(sam=predicted(0.3), pa_sam=mapped, hq_sam=predicted(0.5))
+    others = predicted(0.5, uncertainty=np.full((8, 8), 0.75, np.float16))
+    example = build(sam=predicted(0.3), pa_sam_plus=others, pa_sam=mapped)
     assert np.unique(example.details.uncertainty) == [0.25]
     assert example.details.positive.tolist() == [[4, 5]]
     assert example.details.negative.tolist() == [[5, 6]]
@@ -135,8 +138,9 @@ def test_the_map_and_the_points_are_those_of_the_model_that_has_them(build):
     assert without_points.positive is None
 
 
-def test_without_such_a_model_an_example_has_neither_map_nor_points(build):
-    example = build(sam=predicted(0.3), hq_sam=predicted(0.5))
+def test_of_a_subject_without_them_an_example_has_neither_map_nor_points(build):
+    others = predicted(0.5, uncertainty=np.full((8, 8), 0.75, np.float16))
+    example = build(pa_sam_plus=others, pa_sam=predicted(0.3))
     assert (example.details.uncertainty, example.details.positive, example.details.negative) == (
         None,
         None,

@@ -273,6 +273,8 @@ def test_the_image_is_the_one_that_improved_most(make_scores, make_results):
     nowhere = change_scores(scores, "pa_sam", lambda rows: -0.9 - 0.01 * rows["complexity"])
     lowest = names(worst(ranked(make_results(nowhere)), 1))
     assert best_example(make_results(nowhere)).shown.image_id == lowest[0] != "thin_like/4"
+    assert "thin_like/4, which it improved most: prompt" in walk(make_results(scores))[0].caption
+    assert f"{lowest[0]}, which it is worst at, improving" in walk(make_results(nowhere))[0].caption
 
 
 def test_equal_maps_make_equal_pictures(results):

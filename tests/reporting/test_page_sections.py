@@ -324,6 +324,12 @@ def test_the_legend_names_every_model_once():
     assert len({key.colour for key in keys}) == 3
 
 
+def test_the_lead_of_the_galleries_names_the_models_of_a_card(results, make_scores, make_results):
+    assert "truth, SAM, HQ-SAM, PA-SAM, uncertainty" in section("galleries", results).lead
+    few = make_results(make_scores(models=("sam", "pa_sam")))
+    assert "truth, SAM, PA-SAM, uncertainty" in section("galleries", few).lead
+
+
 def test_there_are_three_galleries_and_an_empty_one_says_so(results):
     found = section("galleries", results)
     worst, improved, harmed = found.blocks

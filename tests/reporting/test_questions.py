@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up_run import ABLATIONS, LEVELS, change_scores, made_up_ablations, made_up_diagnostics
+from variants import pa_sam
 
 from pasam.reporting import analyses, questions
 from pasam.reporting.blocks import Text
@@ -86,6 +87,8 @@ def test_photographs_are_told_apart_where_they_were_looked_into(make_scores, mak
     said = ask(5, results).sentence
     assert re.search(r"On photos PA-SAM has (29|30)\.\d % .* of its points .* fewer than", said)
     assert "On photos" not in ask(4, make_results(diagnostics=made_up_diagnostics())).sentence
+    inside.loc[of_photographs, "uncertainty_auroc"] = np.nan  # as where no mask is wrong anywhere
+    assert "On photos" not in ask(4, make_results(scores, diagnostics=inside)).sentence
 
 
 def question(met, partial=False):
@@ -291,6 +294,16 @@ def test_ways_to_choose_are_compared_and_the_sentence_follows(make_results, equa
     assert "random points: 20." in found.sentence
     assert "hard points of each sign: 8" in found.sentence
     assert "loses" not in ask(5, equal_variants).sentence
+    headings = [block.heading for block in found.blocks if block.kind == "forest"]
+    assert headings == ["Ways to choose, against Gumbel top-k"]
+
+
+def test_headings_and_rows_say_what_the_subject_itself_mines_and_trains(make_results):
+    own = pa_sam(mining_method="top", trains="adapter")
+    results = make_results(variants={"pa_sam": own}, **made_up_ablations())
+    headings = [block.heading for block in ask(5, results).blocks if block.kind == "forest"]
+    assert headings == ["Ways to choose, against top points without noise"]
+    assert ask(6, results).blocks[0].rows[0][0] == "PA-SAM (adapter alone)"
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_steps_are_whole_batches_of_the_training_masks(make_results, results):
     grid = recipes(make_results(train=train, manifest=masks))
     epochs = results.params.variants["pa_sam"].epochs
     assert [row[3] for row in grid.rows if row[0] == "PA-SAM"] == [f"up to {2 * epochs} of 4 masks"]
-    assert {row[1] for row in grid.rows} == {"also others"}
+    assert {row[1] for row in grid.rows} == {"none synthetic"}
     mixed = masks.assign(dataset=["generated_train"] * 10 + ["a"])
     assert recipes(make_results(manifest=mixed)).rows[0][1] == "also others"
     few = Sampling(batch_size=12, mix="thirds", mask_side=1, seed=0)
