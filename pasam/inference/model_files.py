@@ -219,7 +219,7 @@ def _unknown(name: str, params_file: Path, adapters: Path | None, base: Path | N
         else "Give one of these, or a file of weights"
     )
     return (
-        f"there is no model '{name}': it is no file and no name that is known here, which are "
+        f"there is no model '{name}': it is neither a file nor one of the names known here: "
         f"{', '.join([*here, *packaged])}. {advice}."
     )
 

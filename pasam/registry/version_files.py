@@ -121,8 +121,8 @@ def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
         reason = snapshot.stale_output(each) or snapshot.stale_input(each)
         if reason is not None:
             raise RegistryError(
-                f"{each.name} cannot vouch for {model}: {reason}. Run `dvc repro`, or `dvc "
-                "checkout` if it ran on another machine."
+                f"{model} cannot be judged: {each.name} is not as dvc.lock has it: {reason}. Run "
+                "`dvc repro`, or `dvc checkout` if it ran on another machine."
             )
     base = stage.section("base")
     size = str(base["size"])

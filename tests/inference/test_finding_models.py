@@ -156,7 +156,7 @@ def test_a_name_that_is_nothing_here_goes_to_who_may_know_it(project):
 
 @pytest.mark.parametrize("name", ["pa-sam", "nowhere/pa_sam.safetensors", "gone.pth"])
 def test_an_unknown_name_is_refused_with_those_there_are(name, project):
-    with pytest.raises(ParamsError, match=r"known here, which are sam, pa_sam, hq_sam, "):
+    with pytest.raises(ParamsError, match=r"known here: sam, pa_sam, hq_sam, "):
         find_model(name, adapters=ADAPTERS)
 
 
@@ -167,7 +167,7 @@ def test_the_names_that_an_unknown_one_is_answered_with_open_models(project):
             ParamsError, match=r"no comma.*each has a --model of its own"
         ) as refused:
             find_model("sam,pa_sam", adapters=adapters)
-        names = str(refused.value).partition("which are ")[2].partition(". A name")[0].split(", ")
+        names = str(refused.value).partition("known here: ")[2].partition(". A name")[0].split(", ")
         assert set(names) == {"sam", "hq_sam", "pa_sam", "pa_sam_plus", *packaged_names()}
         for name in names:
             assert find_model(name, adapters=adapters).base.is_file()

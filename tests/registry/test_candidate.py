@@ -51,8 +51,11 @@ def test_an_unknown_model_is_told_with_those_there_are(promoted):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("data/adapters/pa_sam.safetensors", "train@pa_sam cannot vouch for pa_sam.*has changed"),
-        ("data/scores/pa_sam.parquet", "evaluate@pa_sam cannot vouch"),
+        (
+            "data/adapters/pa_sam.safetensors",
+            "pa_sam cannot be judged: train@pa_sam is not.*has changed",
+        ),
+        ("data/scores/pa_sam.parquet", "pa_sam cannot be judged: evaluate@pa_sam is not"),
     ],
 )
 def test_files_that_are_not_the_locks_are_refused(path, words, tracked):
