@@ -33,7 +33,7 @@ from pasam.reporting.summary import (
     rows_where,
 )
 
-Group = Literal["component", "mining", "trained", "image", "correction", "repeat"]
+Group = Literal["component", "mining", "trained", "image", "correction", "repeat", "other"]
 
 GROUP_NAMES: Mapping[Group, str] = {
     "component": "Components",
@@ -42,10 +42,12 @@ GROUP_NAMES: Mapping[Group, str] = {
     "trained": "What is trained",
     "correction": "The reference's choices, changed",
     "repeat": "The same again",
+    "other": "Variants of other models",
 }
 """Groups in report order."""
 
 _COMPONENTS = {"adapter.dense", "adapter.sparse", "adapter.tokens"}
+_IMAGE_ADAPTER = "image_adapter"
 _SCHEDULE = {"epochs", "lr_step_size"}
 _WORDS: Mapping[tuple[str, Any], str] = {
     ("adapter.dense", False): "no dense compensation",
@@ -98,7 +100,7 @@ class Ablation:
         """The part of the table it belongs to."""
         changed = {key: value for key, value in self.changes.items() if key not in _SCHEDULE}
         if self.of != "pa_sam":
-            return "image"
+            return "image" if self.of == _IMAGE_ADAPTER else "other"
         if not changed:
             return "repeat"
         left_out = changed.get("mining.method") == "none"
@@ -112,12 +114,11 @@ class Ablation:
     @property
     def words(self) -> str:
         """What is changed, as a table says it."""
-        if self.of != "pa_sam":
-            return "adapter of the image features"
-        if not self.changes:
+        if self.of == "pa_sam" and not self.changes:
             return "nothing changed"
         shown = dict(self.changes)
-        words = []
+        words = [] if self.of == "pa_sam" else [label(self.of)]
+        words = ["adapter of the image features"] if self.of == _IMAGE_ADAPTER else words
         if set(shown) >= _COMPONENTS:
             words.append("no adapter: the mask head alone")
             shown = {k: v for k, v in shown.items() if k not in {*_COMPONENTS, "mining.method"}}

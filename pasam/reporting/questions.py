@@ -197,9 +197,8 @@ def tokens(results: Results) -> Iterator[Part]:
     name = label(results.subject)
     area = results.mean_inside(results.subject, "uncertainty_auroc")
     doubted = results.mean_inside(results.subject, "uncertain_share")
-    ends = f"{percent(area.low):.1f} to {percent(area.high):.1f} %"
-    ends = f"{results.level} interval of these weights {ends}"
-    found = f"the area under the ROC curve is {100 * area.mean:.1f} % ({ends})"
+    ends = f"interval of these weights {percent(area.low):.1f} to {percent(area.high):.1f} %"
+    found = f"the area under the ROC curve is {100 * area.mean:.1f} % ({results.level} {ends})"
     amount = f"It doubts {100 * doubted.mean:.0f} % of the pixels."
     if area.low > CHANCE:
         yield f"The uncertainty of {name} finds errors: {found}. {amount}"
@@ -447,7 +446,8 @@ def ceiling_sentence(results: Results) -> str:
         f"The mask resolution allows {means[ORACLE]:.1f} % of boundary IoU, {abs(gap):.1f} points "
         f"{'below' if gap < 0 else 'above'} {label(results.subject)}"
     )
-    finer = [v for v in analyses.scored_variants(results) if set(v.changes) == {"adapter.maps"}]
+    corrections = analyses.of_group(results, "correction")
+    finer = [v for v in corrections if set(v.changes) == {"adapter.maps"}]
     if not finer:
         return f"{sentence}; whether finer maps would bring it nearer was not tested in this run."
     row = analyses.gain_of(results, finer[0].name)

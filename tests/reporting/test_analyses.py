@@ -87,9 +87,14 @@ def test_a_change_says_its_group_and_its_words(change, group, words):
     assert variant(change).words == words
 
 
-def test_another_model_is_the_adapter_of_image_features():
-    assert variant({}, of="image_adapter").group == "image"
-    assert "image features" in variant({}, of="image_adapter").words
+def test_a_variant_of_another_model_is_named_by_it_and_answers_no_question_about_pa_sam():
+    image = variant({}, of="image_adapter")
+    assert (image.group, image.words) == ("image", "adapter of the image features")
+    more = variant({"epochs": 3}, of="image_adapter")
+    assert more.words == "adapter of the image features, 3 epochs"
+    plus = variant({"adapter": {"maps": "grid"}}, of="pa_sam_plus")
+    assert (plus.group, plus.words) == ("other", "PA-SAM+, adapter.maps grid")
+    assert variant({}, of="hq_sam").words == "HQ-SAM"
 
 
 def test_variants_come_by_group_and_only_if_they_were_scored(make_results, equal_variants):
