@@ -119,20 +119,22 @@ def segment_everything(
     """
     options = options or AutomaticMaskOptions.suited_to(model)
     whole = (image.shape[0], image.shape[1])
-    boxes, layers = amg.generate_crop_boxes(
-        whole, options.crop_n_layers, options.crop_overlap_ratio
-    )
+    generated = amg.generate_crop_boxes(whole, options.crop_n_layers, options.crop_overlap_ratio)
+    # Of an image of a few pixels some crops have none.
+    crops = [
+        (box, n) for box, n in zip(*generated, strict=True) if box[2] > box[0] and box[3] > box[1]
+    ]
     grids = amg.build_all_layer_point_grids(
         options.points_per_side, options.crop_n_layers, options.crop_n_points_downscale_factor
     )
-    asked = _counting([len(grids[layer]) for layer in layers], on_progress)
+    asked = _counting([len(grids[layer]) for _, layer in crops], on_progress)
     found = amg.MaskData()
-    for box, layer in zip(boxes, layers, strict=True):
+    for box, layer in crops:
         x0, y0, x1, y1 = box
         part = embedded if embedded is not None and layer == 0 else None
         part = part or model.embed(np.ascontiguousarray(image[y0:y1, x0:x1]))
         found.cat(_in_crop(model, _Crop(box, whole, part), grids[layer], options, asked))
-    if len(boxes) > 1:  # the same object in several crops: the smallest crop shows it best
+    if len(crops) > 1:  # the same object in several crops: the smallest crop shows it best
         extent = found["crop_boxes"][:, 2:] - found["crop_boxes"][:, :2]
         found.filter(_distinct(found["boxes"], 1 / extent.prod(dim=1), options.crop_nms_thresh))
     if options.min_mask_region_area > 0:

@@ -206,6 +206,14 @@ def test_progress_is_the_share_of_the_points_of_all_tiles(layers, points):
     assert shares == pytest.approx((asked / points).tolist())
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (2, 40), (40, 2)])
+def test_tiles_of_an_image_of_a_few_pixels_are_those_that_have_some(shape, predictors):
+    options = AutomaticMaskOptions(points_per_side=1, pred_iou_thresh=0.0, crop_n_layers=2)
+    image, progress = np.zeros((*shape, 3), np.uint8), []
+    segment_everything(predictors["sam"], image, options, on_progress=progress.append)
+    assert progress[-1] == 1.0
+
+
 def test_tiles_may_be_asked_at_fewer_points_than_the_whole():
     shares = []
     few = {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2}
