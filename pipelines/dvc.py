@@ -21,6 +21,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from pasam.errors import OWN_FAULT, DataError, PasamError, StageError, TransientError, is_full
+from pasam.registry.store import without_passwords
 from pipelines.process import GRACE, LogThrottle, TimeUp, run_child
 
 TRANSIENT = TransientError.exit_code
@@ -307,7 +308,7 @@ def failure(command: str, code: int, text: str, log: Path) -> PasamError:
             f"`{command}` found another DVC command at work on this project all the time. See "
             f"what it is (`ps -ef | grep dvc`), and run this again when it has ended. Log: {log}"
         )
-    tail = "\n".join(f"  {line}" for line in deque(text.splitlines(), TAIL))
+    tail = "\n".join(f"  {line}" for line in deque(without_passwords(text).splitlines(), TAIL))
     said = f"Its last lines:\n{tail}\nAll of them: {log}"
     if is_full(text):
         return StageError(

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import queue
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -69,7 +70,7 @@ class LiveCurves:
         try:
             self._send()
         except Exception as error:  # noqa: BLE001  (whatever it is, the training goes on)
-            reason = str(error).partition("\n")[0][:200]
+            reason = re.sub(r"://[^@/\s]+@", "://", str(error)).partition("\n")[0][:200]
             _log.warning("No live curves at the MLflow server: %s", reason)
 
     def _send(self) -> None:

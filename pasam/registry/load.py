@@ -23,7 +23,7 @@ from pasam.inference.model_files import ModelFiles, default_model, find_model, o
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.decision_log import CHAMPION, Standing
 from pasam.registry.snapshot import LOCK, WEIGHTS, read_lock
-from pasam.registry.store import ARTIFACTS, Tag, expect_begun, wrap_mlflow_errors
+from pasam.registry.store import ARTIFACTS, Tag, expect_begun, without_password, wrap_mlflow_errors
 from pasam.registry.upkeep.damaged_cache import cached_file
 from pasam.registry.upkeep.stored_files import verify_files
 from pasam.registry.versions import (
@@ -238,8 +238,8 @@ def _run(registry: Registry, run_id: str) -> Run:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         raise RegistryError(
-            f"there is no run {run_id!r:.60} in {registry.store.tracking_uri}. `pasam track show` "
-            "lists the runs with their ids."
+            f"there is no run {run_id!r:.60} in {without_password(registry.store.tracking_uri)}. "
+            "`pasam track show` lists the runs with their ids."
         ) from None
 
 

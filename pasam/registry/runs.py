@@ -42,6 +42,7 @@ from pasam.registry.store import (
     TrackingStore,
     is_race,
     open_store,
+    without_password,
     wrap_mlflow_errors,
 )
 
@@ -186,7 +187,7 @@ class _Recorder:
         self._close_parent(parent, runs, missing)
         return Synced(
             parent=parent_id, runs=runs, new=tuple(new), missing=missing,
-            address=self.store.tracking_uri, page=self.page(parent_id),
+            address=without_password(self.store.tracking_uri), page=self.page(parent_id),
         )  # fmt: skip
 
     def _recorded(self, parent: Run) -> dict[str, Run]:
@@ -203,10 +204,10 @@ class _Recorder:
 
     def page(self, run_id: str) -> str | None:
         """Where a browser shows a run."""
-        address, experiment = self.store.tracking_uri.rstrip("/"), self.store.experiment_id
+        address = without_password(self.store.tracking_uri).rstrip("/")
         if not address.startswith("http"):
             return None
-        return f"{address}/#/experiments/{experiment}/runs/{run_id}?{TRAININGS}"
+        return f"{address}/#/experiments/{self.store.experiment_id}/runs/{run_id}?{TRAININGS}"
 
     def _start(
         self, key: str, kind: str, name: str, tags: Mapping[str, str], known: Sequence[Run]

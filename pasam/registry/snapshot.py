@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ import yaml
 
 from pasam.errors import DataError
 from pasam.files import SafeLoader, file_md5, file_sha256, md5_of, sha256_of, write_json
-from pasam.registry.store import Tag, without_password
+from pasam.registry.store import Tag, without_password, without_passwords
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -591,4 +590,4 @@ def git_words(done: subprocess.CompletedProcess[bytes], *, most: int = 4) -> str
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     aside = ("hint:", "To ", "Done", "warning:", "Warning:", "**")
     kept = [line for line in lines if not line.startswith(aside)] or lines or ["it says nothing"]
-    return re.sub(r"://[^@/\s]+@", "://", " | ".join(kept[:most])).rstrip(".")
+    return without_passwords(" | ".join(kept[:most])).rstrip(".")

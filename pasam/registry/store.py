@@ -350,6 +350,11 @@ def without_password(address: str) -> str:
     return f"{scheme}{separator}{place.rpartition('@')[2]}{slash}{path}"
 
 
+def without_passwords(text: str) -> str:
+    """Leave users and passwords out of all addresses in what a program said."""
+    return re.sub(r"://[^@/\s]+@", "://", text)
+
+
 def _experiment(client: MlflowClient, artifacts: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
@@ -386,8 +391,8 @@ def is_race(error: BaseException | None) -> bool:
 
 
 _PASSING = re.compile(
-    r"too many \d{3} error|Max retries|\b5\d\d Server Error|[Tt]imed? ?out|Connection (re|ab|br)"
-    r"|No space left|[Qq]uota exceeded|Too many open files|Input/output error"
+    r"too many \d{3} error|Max retries|\b5\d\d Server Error|\b40[13] Client Error|[Tt]imed? ?out"
+    r"|Connection (re|ab|br)|No space left|[Qq]uota exceeded|Too many open files|Input/output error"
 )
 """Words of servers and disks for a file that may well be there."""
 
@@ -418,7 +423,7 @@ def _is_backend_fault(error: Exception) -> bool:
 
 def _cause(error: Exception) -> str:
     """The part of a message that a person needs: its first line, without SQL."""
-    text = str(error).strip() or type(error).__name__
+    text = without_passwords(str(error).strip()) or type(error).__name__
     if is_race(error):
         return "another machine wrote the same at the same time"
     failing = _STATUS.search(text)

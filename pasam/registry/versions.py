@@ -39,6 +39,8 @@ from pasam.registry.store import (
     is_local,
     open_store,
     sqlite_file,
+    without_password,
+    without_passwords,
     wrap_mlflow_errors,
 )
 from pasam.registry.upkeep.stored_files import EVIDENCE, carried_files, damages, put_base_in
@@ -265,7 +267,8 @@ def download(registry: Registry, source: str, folder: Path, *, what: str) -> Pat
     except (OSError, MlflowException) as error:
         expect_gone(error, f"the files of {what}", source)
         raise RegistryError(
-            f"the files of {what} are gone from {source} ({error}). Register the model again with "
+            f"the files of {what} are gone from {without_password(source)} "
+            f"({without_passwords(str(error))}). Register the model again with "
             "`pasam registry promote` where it was made."
         ) from None
     put_base_in(registry.client, Path(found))
@@ -488,7 +491,7 @@ def differences(
 
 def version_page(address: str, number: int) -> str | None:
     """Where a browser shows a version; None where the address is no server's."""
-    place = f"{address.rstrip('/')}/#/models/{NAME}/versions/{number}"
+    place = f"{without_password(address).rstrip('/')}/#/models/{NAME}/versions/{number}"
     return place if address.startswith("http") else None
 
 

@@ -24,7 +24,13 @@ import urllib3
 
 from pasam.errors import StageError, TransientError
 from pasam.files import write_text
-from pasam.registry.store import EXPERIMENT, TRAININGS, addresses, artifacts_folder
+from pasam.registry.store import (
+    EXPERIMENT,
+    TRAININGS,
+    addresses,
+    artifacts_folder,
+    without_password,
+)
 from pipelines.dvc import STATE
 from pipelines.flows.endings import is_running
 from pipelines.flows.engine import LOGGER
@@ -293,17 +299,18 @@ def _show_mlflow(port: int) -> None:
 
 def runs_page(server: str) -> str:
     """Return the address of our runs, if there are any: MLflow's front page is of chat programs."""
+    page = without_password(server)
     place = f"{server}/api/2.0/mlflow/experiments/get-by-name"
     try:
         answer = urllib3.PoolManager().request(
             "GET", place, fields={"experiment_name": EXPERIMENT}, timeout=10.0, retries=False
         )
     except urllib3.exceptions.HTTPError:
-        return server
+        return page
     if answer.status != 200:
-        return server
+        return page
     number = answer.json()["experiment"]["experiment_id"]
-    return f"{server}/#/experiments/{number}/runs?{TRAININGS}"
+    return f"{page}/#/experiments/{number}/runs?{TRAININGS}"
 
 
 def show(line: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from small_world import dump_yaml
 
 from pasam.errors import ParamsError, StageError, TransientError
+from pipelines.dvc import failure
 from pipelines.flows import publishing
 from pipelines.flows.publishing import (
     OWN_BRANCH,
@@ -19,6 +20,7 @@ from pipelines.flows.publishing import (
     require_publishable,
     take_news,
 )
+from pipelines.flows.servers import runs_page
 
 
 class Remote:
@@ -373,3 +375,9 @@ def test_of_a_project_in_a_folder_of_its_repository_others_code_is_an_input_all_
     others_push("project/code.py", "new code")
     monkeypatch.chdir(inner)
     assert "others have pushed" in push_and_commit("push", dvc=Remote(), message="Record it")
+
+
+def test_no_password_of_an_address_is_told():
+    assert runs_page("http://ada:secret@127.0.0.1:1") == "http://127.0.0.1:1"  # nothing is there
+    told = failure("dvc push", 1, "ERROR: http://ada:secret@example.org is away", Path("log"))
+    assert "http://example.org is away" in str(told)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import base64
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from pasam.errors import DataError, TrackingError
+from pasam.errors import DataError, RegistryError, TrackingError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.mask_record import mlflow_answer
 from pasam.masks.images import encode_png, read_image
+from pasam.registry import runs
 from pasam.registry.load import verify_versions
 from pasam.registry.store import quiet_pyfunc
 from pasam.registry.transitions import open_decisions
 from pasam.registry.version_files import is_whole, predictor_of
+from pasam.registry.versions import download, version_page
 
 BOX = [5.0, 5.0, 50.0, 40.0]
 
@@ -178,6 +181,7 @@ def test_files_of_a_folder_alone_may_be_named_up_to_the_limit(tmp_path, monkeypa
     "error", [
         OSError(28, "No space left on device"), OSError("500 Server Error: x for url: y"),
         MlflowException("API request to z failed with too many 503 error responses"),
+        OSError("403 Client Error: Forbidden for url: http://ada:secret@example.org/x"),
     ],
 )  # fmt: skip
 def test_files_that_cannot_be_had_now_do_not_pass_for_gone(error, promoted, monkeypatch):
@@ -186,5 +190,21 @@ def test_files_that_cannot_be_had_now_do_not_pass_for_gone(error, promoted, monk
 
     decisions = open_decisions(promoted.folder)
     monkeypatch.setattr("mlflow.artifacts.download_artifacts", failing)
-    with pytest.raises(TrackingError, match="cannot be brought from"):
+    with pytest.raises(TrackingError, match="cannot be brought from") as told:
         is_whole(decisions, decisions.version(1))
+    assert "secret" not in str(told.value)
+
+
+def test_no_password_of_mlflows_address_is_shown(tmp_path, monkeypatch):
+    address = "https://ada:secret@example.org/"
+    assert version_page(address, 3) == "https://example.org/#/models/pasam/versions/3"
+    store = SimpleNamespace(tracking_uri=address, experiment_id="1")
+    assert runs._Recorder(None, store).page("r").startswith("https://example.org/#/experiments/1/")
+
+    def failing(**given):
+        raise OSError(f"404 Client Error: NOT FOUND for url: {address}x")
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", failing)
+    with pytest.raises(RegistryError, match="are gone from https://example.org/x") as told:
+        download(SimpleNamespace(store=store), f"{address}x", tmp_path, what="version 1")
+    assert "secret" not in str(told.value)

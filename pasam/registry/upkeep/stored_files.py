@@ -32,7 +32,14 @@ from pasam.registry.decision_log import (
     VersionStanding,
     read_entry,
 )
-from pasam.registry.store import ARTIFACTS, EXPERIMENT, Tag, every_page, expect_gone
+from pasam.registry.store import (
+    ARTIFACTS,
+    EXPERIMENT,
+    Tag,
+    every_page,
+    expect_gone,
+    without_passwords,
+)
 from pasam.registry.verdict_page import verdict_pages
 
 if TYPE_CHECKING:
@@ -116,7 +123,8 @@ def put_base_in(client: MlflowClient, place: Path) -> None:
         except (OSError, MlflowException) as error:
             expect_gone(error, f"the base {digest[:12]}", found.artifact_location)
             raise RegistryError(
-                f"the base {digest[:12]} is gone from {found.artifact_location} ({error}). "
+                f"the base {digest[:12]} is gone from {found.artifact_location} "
+                f"({without_passwords(str(error))}). "
                 "Register a version again with `pasam registry promote` where its base is."
             ) from None
         put_in_place(Path(brought), target)
