@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from small_world import dump_yaml
+from tracked_world import commit, git
 
-from pasam.registry.upkeep.cleaning import _Cleaner
+from pasam.registry.upkeep.cleaning import _Cleaner, _needed_objects
 from pasam.training.resume import JsonlSink
 
 TOO_LONG = 180  # seconds
@@ -145,3 +147,14 @@ def test_what_kills_have_left_is_found_for_a_user_without_a_name_too(tmp_path, m
     (tmp_path / "data" / ".x.part").touch()
     cleaner = _Cleaner(project=tmp_path, decisions=None, keep=1, dry_run=True)
     assert [Path(each.name).name for each in cleaner.drafts(time.time() + 9)] == [".x.part"]
+
+
+def test_what_a_study_that_was_cut_short_has_made_stays_in_the_cache(tmp_path):
+    project, study = tmp_path / "project", tmp_path / "study"
+    project.mkdir()
+    (project / "a").touch()
+    commit(project, push=False)
+    git(project, "worktree", "add", "--quiet", "--detach", str(study))
+    made = {"cmd": "x", "outs": [{"path": "weights", "md5": "5" * 32}]}
+    (study / "dvc.lock").write_text(dump_yaml({"schema": "2.0", "stages": {"train": made}}))
+    assert _needed_objects(project, ["HEAD"]) == {"5" * 32}

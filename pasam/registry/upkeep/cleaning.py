@@ -234,8 +234,8 @@ def _needed_objects(project: Path, commits: Iterable[str]) -> set[str]:
     """Names of the cache's files that the working tree or a commit needs."""
     known = {*commits} - {""}
     texts = {committed_file(project, commit, LOCK) for commit in known}
-    if (project / LOCK).is_file():
-        texts.add((project / LOCK).read_bytes())
+    locks = [tree / LOCK for tree in (project, *_worktrees(project))]
+    texts |= {lock.read_bytes() for lock in locks if lock.is_file()}
     outs = {
         entry.md5
         for text in texts - {None}
@@ -251,6 +251,15 @@ def _needed_objects(project: Path, commits: Iterable[str]) -> set[str]:
             members: Sequence[dict[str, str]] = read_json(listing, advice="Run `dvc pull`.")
             needed |= {each["md5"] for each in members}
     return needed
+
+
+def _worktrees(project: Path) -> Iterator[Path]:
+    """Where the project is in each worktree of its repository, such as that of a study."""
+    inner = call_git(project, "rev-parse", "--show-prefix").stdout.decode().strip()
+    listed = call_git(project, "worktree", "list", "--porcelain").stdout.decode()
+    for line in listed.splitlines():
+        if line.startswith("worktree "):
+            yield Path(line.removeprefix("worktree "), inner)
 
 
 def _added_objects(project: Path, commits: Iterable[str]) -> set[str]:
