@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pasam.data.package_photographs import PackagePhotograph, package_photographs
+from pasam.evaluation.statistics import interval
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.predictor import PromptedModel
 from pasam.inference.zoomed_boxes import predict_zoomed, zoom_window
@@ -332,7 +333,8 @@ def table(rows: Sequence[Row]) -> str:
         means.append(mean)
         low, high = interval_by_photograph(part, "box")
         photographs = len({row.image for row in part})
-        lines.append(_line(name, f"{photographs} | {len(part)}", mean, f"{low:.0f} to {high:.0f}"))
+        ends = f"{low:.0f} to {high:.0f}" if photographs > 1 else ""
+        lines.append(_line(name, f"{photographs} | {len(part)}", mean, ends))
     over = {score: float(np.mean([mean[score] for mean in means])) for score in SCORES}
     lines.append(_line("mean of sets", f"{len({r.image for r in rows})} | {len(rows)}", over, ""))
     return "\n".join(lines)
@@ -344,16 +346,13 @@ def _line(name: str, counts: str, mean: dict[str, float], interval: str) -> str:
 
 
 def interval_by_photograph(rows: Sequence[Row], score: str) -> tuple[float, float]:
-    """Bootstrap the mean over masks, drawing photographs with all their masks."""
-    names = sorted({row.image for row in rows})
-    number = {name: n for n, name in enumerate(names)}
-    sums, counts = np.zeros(len(names)), np.zeros(len(names))
-    for row in rows:
-        sums[number[row.image]] += getattr(row, score)
-        counts[number[row.image]] += 1
-    drawn = np.random.default_rng(0).integers(len(names), size=(DRAWS, len(names)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    """Find the 95 % interval of the mean over masks, by photographs with all their masks."""
+    found = interval(
+        {"": np.array([getattr(row, score) for row in rows], np.float64)},
+        units_by_stratum={"": [row.image for row in rows]},
+        n_resamples=DRAWS, confidence=LEVEL, seed=0,
+    )  # fmt: skip
+    low, high = np.clip([found.low, found.high], 0, 100)
     return float(low), float(high)
 
 

@@ -275,6 +275,10 @@ def test_intervals_draw_photographs_with_all_their_masks():
     rows = [row("many", 0.0)] * 20 + [row("one", 100.0)]
     low, high = script.interval_by_photograph(rows, "box")
     assert (low, high) == (0.0, 100.0)  # by mask it would be 0 to 14
+    few = [row("ab"[n % 2], value) for n, value in enumerate((40.0, 50.0) * 9)]
+    assert script.interval_by_photograph(few, "box") == pytest.approx((0, 100))  # 45 plus minus 64
+    [line] = [line for line in script.table(few[:1]).splitlines() if line.startswith("| s |")]
+    assert line.split(" | ")[5] == ""
 
 
 @pytest.fixture
