@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib.metadata
+import logging
 import os
 import pickle
 import signal
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import _pytest.logging
 import pytest
 import typer.main
 import typer.testing
@@ -52,9 +55,31 @@ gc.set_threshold(50_000, 20, 100)
 # seconds in each process, for formats that nothing here checks. Without the package it does not.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
+# The doctor asks for the versions of all packages of the lock: a tenth of a second each time.
+importlib.metadata.version = functools.cache(importlib.metadata.version)
+
 # Typer makes all of the application's commands anew for each one that a test invokes: a tenth of a
 # second for fifty commands, where a person waits for it once.
 typer.main.get_command = typer.testing._get_command = functools.cache(typer.main.get_command)
+
+
+def _catch_at_the_root(catching: _pytest.logging.catching_logs) -> logging.Handler:
+    """Let pytest catch what loggers say, but for those that pass nothing on: torch's and others'.
+
+    For these it would go through all loggers there are, thousands, six times in each test: a
+    millisecond, as long as many a test takes. What they say is on stderr all the same.
+    """
+    root = logging.getLogger()
+    if catching.level is not None:
+        catching.handler.setLevel(catching.level)
+        catching.orig_level = root.level
+        root.setLevel(min(root.level, catching.level))
+    root.addHandler(catching.handler)
+    catching.attached_loggers.append(root)
+    return catching.handler
+
+
+_pytest.logging.catching_logs.__enter__ = _catch_at_the_root  # type: ignore[method-assign]
 
 
 @pytest.hookimpl(trylast=True)  # after what is not asked for has been left out

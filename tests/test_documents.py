@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from functools import cache
 
 import click
 import numpy as np
@@ -358,6 +359,12 @@ def test_make_lists_every_target_that_the_documents_name(root):
     assert {words for words in typed if words.startswith("make ")} <= told
 
 
+@cache
+def names_in(path):
+    """Names of a file's functions."""
+    return {each.name for each in ast.parse(path.read_text()).body if hasattr(each, "name")}
+
+
 RUN_BY_TESTS = sorted(
     {w for w in (*COMMANDS.values(), *IN_SENTENCES.values()) if w.startswith("tests/")}
 )
@@ -366,8 +373,7 @@ RUN_BY_TESTS = sorted(
 @pytest.mark.parametrize("where", RUN_BY_TESTS)
 def test_the_test_that_runs_a_command_is_there(where, root):
     path, name = where.split("::")
-    tree = ast.parse((root / path).read_text())
-    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert name in names_in(root / path)
 
 
 FINDINGS = {
@@ -385,8 +391,7 @@ def test_every_finding_has_tests_that_are_there(page, root):
         path = ""
         for name in re.findall(r"`([^`]+)`", cell):
             path, _, function = name.rpartition("::") if "::" in name else (path, "", name)
-            tree = ast.parse((root / "tests" / path).read_text())
-            assert function in {each.name for each in tree.body if hasattr(each, "name")}, name
+            assert function in names_in(root / "tests" / path), name
 
 
 TYPED = [typed for typed in (*COMMANDS, *IN_SENTENCES) if typed.startswith("pasam ")]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import yaml
-from small_world import load_yaml
+from small_world import dump_yaml, load_yaml
 from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.config import schema
@@ -94,15 +94,22 @@ BETWEEN = """validate.drift_p validate.drift_effect evaluate.boundary_fraction r
 pretrain.photographs.generated_fraction pretrain.photographs.box_fraction"""
 
 
-def changed(key: str, value: Any) -> dict[str, Any]:
-    content = copy.deepcopy(CONTENT)
+@cache
+def as_it_is(section: str) -> str:
+    return dump_yaml({section: CONTENT[section]})
+
+
+def changed(key: str, value: Any) -> str:
+    """The params file with one value changed; only its section is written anew."""
     *parents, last = [int(part) if part.isdigit() else part for part in key.split(".")]
-    node = content
+    section = key.partition(".")[0]
+    own = {section: copy.deepcopy(CONTENT[section])}
+    node: Any = own
     for part in parents:
         node = node[part]
     assert type(last) is int or last in node
     node[last] = value
-    return content
+    return "".join(dump_yaml(own) if name in own else as_it_is(name) for name in CONTENT)
 
 
 @pytest.fixture
@@ -111,7 +118,7 @@ def refused(tmp_path):
 
     def refuse(key: str, value: Any) -> str:
         path = tmp_path / "params.yaml"
-        path.write_text(yaml.dump(changed(key, value), Dumper=yaml.CSafeDumper))
+        path.write_text(changed(key, value))
         with pytest.raises(ParamsError) as caught:
             validate(path)
         return str(caught.value).removeprefix(f"{path}: ")
@@ -123,7 +130,7 @@ def refused(tmp_path):
 def accepted(tmp_path):
     def accept(key: str, value: Any) -> None:
         path = tmp_path / "params.yaml"
-        path.write_text(yaml.dump(changed(key, value), Dumper=yaml.CSafeDumper))
+        path.write_text(changed(key, value))
         validate(path)
 
     return accept

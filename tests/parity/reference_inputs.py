@@ -151,7 +151,7 @@ def smooth(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
     i = np.arange(64)
     weights[i, i // 8] += 1 - (i % 8) / 8
     weights[i, i // 8 + 1] += (i % 8) / 8
-    values = np.einsum("ya,nab,xb->nyx", weights, coarse, weights) + 0.3 * noise
+    values = weights @ coarse @ weights.T + 0.3 * noise
     return values.reshape(shape).astype(np.float32)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from small_world import small_base
 from tracked_world import (
@@ -77,17 +79,31 @@ def champion_folder(promoted, tmp_path):
     return fetch(found, found.version("champion"), tmp_path / "model")
 
 
-@pytest.fixture
-def registry(tmp_path, mlflow_tables, monkeypatch):
-    """A registry with versions 1, 2 and 3, of which 2 is champion and 1 the one before."""
-    leave_servers(monkeypatch)
-    place_store(mlflow_tables, tmp_path)
-    git(tmp_path, "init", "--quiet", "--initial-branch=main")
-    found = open_registry(tmp_path)
+def _fill(found):
+    """Register versions 1, 2 and 3, of which 2 is champion and 1 the one before."""
     for number in (1, 2, 3):
         tags = {"pasam.predecessor": str(number - 1) if number == 2 else ""}
         found.client.create_model_version(NAME, f"file:///nowhere/{number}", tags=tags)
     found.set_alias("champion", 2)
     found.set_alias("previous", 1)
     found.set_alias("candidate", 3)
-    return found
+
+
+@pytest.fixture(scope="session")
+def registry_once(mlflow_tables, tmp_path_factory):
+    """A folder with a registry of versions 1, 2 and 3; to be copied."""
+    folder = tmp_path_factory.mktemp("registry")
+    with pytest.MonkeyPatch.context() as patch:
+        leave_servers(patch)
+        place_store(mlflow_tables, folder)
+        git(folder, "init", "--quiet", "--initial-branch=main", "--template=")
+        _fill(open_registry(folder))
+    return folder
+
+
+@pytest.fixture
+def registry(registry_once, tmp_path, monkeypatch):
+    """A registry with versions 1, 2 and 3, of which 2 is champion and 1 the one before."""
+    leave_servers(monkeypatch)
+    shutil.copytree(registry_once, tmp_path, dirs_exist_ok=True)
+    return open_registry(tmp_path)
