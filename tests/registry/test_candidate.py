@@ -51,10 +51,7 @@ def test_an_unknown_model_is_told_with_those_there_are(promoted):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        (
-            "data/adapters/pa_sam.safetensors",
-            "pa_sam cannot be judged: train@pa_sam is not.*has changed",
-        ),
+        ("data/adapters/pa_sam.safetensors", "be judged: train@pa_sam is not.*has changed"),
         ("data/scores/pa_sam.parquet", "pa_sam cannot be judged: evaluate@pa_sam is not"),
     ],
 )
