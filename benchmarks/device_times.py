@@ -1,18 +1,20 @@
 """How time, work and memory are taken on a device, and the lines of the table that say them.
 
 Work is that of the matrix products, convolutions and attention which torch's counter knows; the
-share is of what the device's data sheet gives for dense products in the precision at hand.
+share is of what the device's data sheet gives for dense products in the precision at hand. Bytes
+are the fewest that the work moves: weights, inputs and outputs once. What a network writes between
+its layers and reads again is not among them, so the true share of the bandwidth is larger.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -21,6 +23,7 @@ from pasam.config.schema import EncoderPrecision
 from pasam.config.schema import Precision as TrainPrecision
 
 Precision = Literal["float32", "TF32", "bfloat16"]
+Known = TypeVar("Known")
 ENCODERS: dict[Precision, EncoderPrecision] = {
     "float32": "32-true", "TF32": "tf32", "bfloat16": "bf16",
 }  # fmt: skip
@@ -42,6 +45,11 @@ PEAKS: dict[str, dict[Precision, float]] = {
 }
 """TFLOP/s of dense products (no sparsity), by words of the device's name; the SXM form where no
 other is named."""
+BANDWIDTHS: dict[str, float] = {
+    "A100 40GB": 1.555, "A100 80GB": 2.039, "A100 80GB PCIe": 1.935, "H100": 3.35,
+    "H100 PCIe": 2.0, "H100 NVL": 3.9, "H200": 4.8, "H200 NVL": 4.8, "L4": 0.3, "RTX 4090": 1.008,
+}  # fmt: skip
+"""TB/s between a device and its memory, by the same words."""
 OTHERS = frozenset({"Laptop", "D", "MIG"})
 """Words of names of weaker devices, or of parts of one, that share a name above."""
 
@@ -94,6 +102,8 @@ class Line:
     """Images that `ours` is the time of; 0 where that is no question."""
     operations: float | None = None
     """Floating-point operations of the same work; a product and a sum are two."""
+    moved: float | None = None
+    """Fewest bytes of the same work: weights, inputs and outputs once."""
     memory: int | None = None
     """Most bytes of tensors on the GPU at once."""
     predicted: int | None = None
@@ -107,27 +117,51 @@ class Line:
             return None
         return self.operations / self.ours / 1e9
 
+    def terabytes(self) -> float | None:
+        """Give the rate at which these bytes are moved, in TB/s."""
+        if self.ours is None or self.moved is None:
+            return None
+        return self.moved / self.ours / 1e9
+
+    def roof(self, peak: float | None, bandwidth: float | None) -> str | None:
+        """Say what limits the work at best: the device's products or its memory."""
+        if not self.operations or not self.moved or peak is None or bandwidth is None:
+            return None
+        return "products" if self.operations / self.moved > peak / bandwidth else "memory"
+
     def measures(self, device: str) -> dict[str, Any]:
         """Give all that is measured and what follows of it, for JSON."""
         rate, peak = self.teraflops(), peak_of(device, self.precision)
+        flow, bandwidth = self.terabytes(), of_device(device, BANDWIDTHS)
         known = self.ours is not None
         return {
             **asdict(self),
             "times_as_fast": self.reference / self.ours if known and self.reference else None,
             "images_per_second": 1000 * self.images / self.ours if known and self.images else None,
             "teraflops": rate,
-            "share_of_peak": rate / peak if rate is not None and peak is not None else None,
+            "share_of_peak": _share(rate, peak),
+            "terabytes": flow,
+            "share_of_bandwidth": _share(flow, bandwidth),
+            "operations_per_byte": self.operations / self.moved
+            if self.operations and self.moved
+            else None,
+            "roof": self.roof(peak, bandwidth),
         }
+
+
+def _share(rate: float | None, most: float | None) -> float | None:
+    """Give a rate as a share of the most there can be, where both are known."""
+    return rate / most if rate is not None and most is not None else None
 
 
 def table_header(device: str, *, toy: bool) -> str:
     """Write the table's head, which names the device and says whether all is of toy size."""
     columns = (
         f"{device}, toy size" if toy else device, "ours, ms", "reference, ms", "times as fast",
-        "reference", "images/s", "TFLOP/s", "of the peak", "peak memory, GB", "predicted, GB",
-        "differs by",
+        "reference", "images/s", "TFLOP/s", "of the peak", "least GB/s", "of the bandwidth",
+        "roof", "peak memory, GB", "predicted, GB", "differs by",
     )  # fmt: skip
-    aligned = ["---" if name in (columns[0], "reference") else "--:" for name in columns]
+    aligned = ["---" if name in (columns[0], "reference", "roof") else "--:" for name in columns]
     return f"| {' | '.join(columns)} |\n|{'|'.join(aligned)}|"
 
 
@@ -141,19 +175,24 @@ def table_row(measures: dict[str, Any]) -> str:
     numbers = (
         cell("ours", ".1f"), cell("reference", ".1f"), cell("times_as_fast", ".2f"),
         measures["source"] or "-", cell("images_per_second", ".1f"), cell("teraflops", ".3g"),
-        cell("share_of_peak", ".1%"), cell("memory", ".2f", 1e-9), cell("predicted", ".2f", 1e-9),
-        cell("difference", ".0e"),
+        cell("share_of_peak", ".1%"), cell("terabytes", ".3g", 1e3),
+        cell("share_of_bandwidth", ".1%"), measures["roof"] or "-", cell("memory", ".2f", 1e-9),
+        cell("predicted", ".2f", 1e-9), cell("difference", ".0e"),
     )  # fmt: skip
     return f"| {measures['name']} | {' | '.join(numbers)} |"
 
 
 def peak_of(device: str, precision: Precision) -> float | None:
     """Find the peak of a device by its name, in TFLOP/s; None where it is not known."""
+    peaks = of_device(device, PEAKS)
+    return None if peaks is None else peaks[precision]
+
+
+def of_device(device: str, known: Mapping[str, Known]) -> Known | None:
+    """Find what is known of a device by its name, or None: the entry of most of its words."""
     words = set(re.findall(r"\w+", device))
-    named = [name for name in PEAKS if set(name.split()) <= words]
-    if not named or words & OTHERS:
-        return None
-    return PEAKS[max(named, key=len)][precision]
+    named = [name for name in known if set(name.split()) <= words]
+    return known[max(named, key=len)] if named and not words & OTHERS else None
 
 
 class _NoModules(nullcontext[None]):

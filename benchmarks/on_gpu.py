@@ -1,12 +1,13 @@
-"""Everything that wants a GPU, by one command in eight minutes at most: its tests, then all rows.
+"""Everything that wants a GPU, by one command in eight minutes at most: its tests and all rows.
 
     python benchmarks/on_gpu.py               # on a GPU; without one it says so and exits with 2
     python benchmarks/on_gpu.py --toy         # small sizes on the CPU, to see that all of it works
 
-First `pytest -m gpu`, then the rows of `benchmarks/speed.py`, each in a process with a time limit
-of its own, to which comes what those before it have left over. Lines that were measured until a
-limit stay. One JSON file receives all, and the table is printed as it grows. Exits with 1 if a test
-or a row has failed or was stopped.
+First `pytest -m "gpu and not slow"`, then the rows of `benchmarks/speed.py`, in the end the slow
+tests: those that compile, and those that want several GPUs. Each part is a process with a time
+limit of its own, to which comes what those before it have left over. Lines that were measured until
+a limit stay. One JSON file receives all, and the table is printed as it grows. Exits with 1 if a
+test or a row has failed or was stopped.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from device_times import table_header, table_row
 from pasam.files import read_json, temporary_folder, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = "tests"
+TESTS, SLOW_TESTS = "tests", "slow tests"
 LIMITS = {
-    TESTS: 110, "vit_b": 45, "vit_l": 65, "image": 35, "training": 45, "together": 40,
-    "pretraining": 30, "compiled": 100,
+    TESTS: 130, "vit_b": 40, "vit_l": 55, "image": 30, "training": 40, "together": 35,
+    "pretraining": 30, "compiled": 60, SLOW_TESTS: 60,
 }  # fmt: skip
 """Seconds of each part, in their order: compiling comes last, and has what others leave over."""
 MARKS = ("mark.gpu", "tested_device")
@@ -55,7 +56,8 @@ class Part:
             return f"{self.name}: stopped after {self.seconds:.0f} s"
         if self.code:
             return f"{self.name}: failed with {self.code}: {last.strip()}"
-        return f"{self.name}: {last.strip()}" if self.name == TESTS else f"{self.name}: measured"
+        tested = self.name in (TESTS, SLOW_TESTS)
+        return f"{self.name}: {last.strip()}" if tested else f"{self.name}: measured"
 
 
 def ended(name: str, command: list[str], seconds: float) -> Part:
@@ -81,14 +83,15 @@ def ended(name: str, command: list[str], seconds: float) -> Part:
     return Part(name, code, time.monotonic() - start, said)
 
 
-def test_command(*, toy: bool) -> list[str]:
+def test_command(part: str, *, toy: bool) -> list[str]:
     """Give pytest the files that have tests for a GPU; at toy size the same tests on the CPU."""
     files = [
         str(path.relative_to(ROOT))
         for path in sorted((ROOT / "tests").rglob("test_*.py"))
         if any(word in path.read_text() for word in MARKS)
     ]
-    chosen = ["-m", "not gpu and not weights", "-k", "on_cpu"] if toy else ["-m", "gpu"]
+    tier = "slow" if part == SLOW_TESTS else "not slow"
+    chosen = ["-m", f"{tier} and not gpu", "-k", "on_cpu"] if toy else ["-m", f"{tier} and gpu"]
     return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, *files]
 
 
@@ -113,7 +116,8 @@ def measure(out: Path, device: str, *, toy: bool) -> bool:
     for name, limit in LIMITS.items():
         with temporary_folder() as folder:
             file = Path(folder) / "lines.json"
-            command = test_command(toy=toy) if name == TESTS else row_command(name, file, toy=toy)
+            tests = name in (TESTS, SLOW_TESTS)
+            command = test_command(name, toy=toy) if tests else row_command(name, file, toy=toy)
             parts.append(ended(name, command, left + limit))
             left = max(0.0, left + limit - parts[-1].seconds)
             found = read_json(file)["lines"] if file.exists() else []

@@ -117,6 +117,18 @@ def predicted_memory(
     return memory.weights + memory.batch + then
 
 
+def fewest_bytes(base: BaseSam, images: Tensor) -> float:
+    """Count the bytes that encoding an image of a batch cannot do without moving.
+
+    Args:
+        base: Its encoder's weights are read once for the batch, in the precision they are in.
+        images: Pixels, uint8 (B, 3, S, S), which are read; both outputs are written in float32.
+    """
+    weights = sum(p.numel() * p.element_size() for p in base.sam.image_encoder.parameters())
+    numbers = (base.dim + base.early_dim) * base.grid**2
+    return weights / len(images) + images[0].numel() * images.element_size() + 4 * numbers
+
+
 def encoder_lines(size: str, setting: Setting) -> Iterator[Line]:
     """Time a whole encoder: 8 images on a GPU, one on a CPU; milliseconds of an image."""
     base = base_of(size, setting)
@@ -134,7 +146,7 @@ def encoder_lines(size: str, setting: Setting) -> Iterator[Line]:
         )  # fmt: skip
         yield Line(
             name=f"{size} encoder whole, batch {count}, an image, {precision}",
-            precision=precision, images=1, operations=operations,
+            precision=precision, images=1, operations=operations, moved=fewest_bytes(base, images),
             predicted=predicted_memory(
                 size, setting, batch=count, half=precision == "bfloat16", encodes=True, trains=False
             ),

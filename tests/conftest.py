@@ -43,6 +43,9 @@ from tracked_world import (  # noqa: E402
 # Two test processes on two cores must not fight for them; read when torch is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# For trainings that a GPU repeats to the bit; read when a process first multiplies on one.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 # Shells start background jobs with Ctrl-C ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -111,12 +114,16 @@ settings.load_profile("repeatable")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs a GPU, in words, where there is none."""
-    if item.get_closest_marker("gpu"):
+    """Skip what needs a GPU, or several, in words, before anything is made for it."""
+    marker = item.get_closest_marker("gpu")
+    if marker:
         import torch
 
+        count, wanted = torch.cuda.device_count(), marker.args[0] if marker.args else 1
         if not torch.cuda.is_available():
             pytest.skip("there is no GPU here that torch can use")
+        if count < wanted:
+            pytest.skip(f"it needs {wanted} GPUs, and there are {count}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -314,22 +315,38 @@ def test_a_devices_peak_goes_by_its_whole_name_and_none_is_guessed(
     assert scripts("device_times").peak_of(device, precision) == peak
 
 
+def test_a_devices_bandwidth_goes_by_its_name_and_the_size_of_its_memory(scripts):
+    times = scripts("device_times")
+    names = ("A100-SXM4-80GB", "A100 80GB PCIe", "A100-PCIE-40GB", "A100", "H200")
+    found = [times.of_device(f"NVIDIA {name}", times.BANDWIDTHS) for name in names]
+    assert found == [2.039, 1.935, 1.555, None, 4.8]
+
+
 def test_a_line_says_rates_and_shares_and_leaves_out_what_is_not_known(scripts):
     times = scripts("device_times")
     line = times.Line(
         name="a", ours=10.0, reference=25.0, source="b", precision="bfloat16", images=8,
-        operations=2e12, memory=3_000_000_000, predicted=2_500_000_000, difference=0.0123,
+        operations=2e12, moved=12e9, memory=3_000_000_000, predicted=2_500_000_000,
+        difference=0.0123,
     )  # fmt: skip
     found = line.measures("NVIDIA H200")
     assert (found["times_as_fast"], found["images_per_second"]) == (2.5, 800.0)
     assert (found["teraflops"], found["share_of_peak"]) == (200.0, 200 / 989.4)
     assert times.table_row(found) == (
-        "| a | 10.0 | 25.0 | 2.50 | b | 800.0 | 200 | 20.2% | 3.00 | 2.50 | 1e-02 |"
-    )
-    assert times.table_row(line.measures("another")).split(" | ")[7] == "-"
+        "| a | 10.0 | 25.0 | 2.50 | b | 800.0 | 200 | 20.2% | 1.2e+03 | 25.0% | memory | 3.00 |"
+        " 2.50 | 1e-02 |"
+    )  # 167 operations a byte, where the device does 206 while it moves one
+    assert times.table_row(line.measures("another")).split(" | ")[7:11] == [
+        "-",
+        "1.2e+03",
+        "-",
+        "-",
+    ]
+    fewer = replace(line, moved=1e9).measures("NVIDIA H200")
+    assert (fewer["roof"], fewer["operations_per_byte"]) == ("products", 2000.0)
     alone = times.Line(name="a", ours=None, operations=1.0, images=3, source="too large")
     assert times.table_row(alone.measures("NVIDIA H200")) == (
-        "| a | - | - | - | too large | - | - | - | - | - | - |"
+        "| a | - | - | - | too large | - | - | - | - | - | - | - | - | - |"
     )
 
 
@@ -461,7 +478,7 @@ def test_all_that_runs_on_a_gpu_is_over_within_eight_minutes_whatever_a_part_tak
 ):
     script_of_all = scripts("on_gpu")
     assert sum(script_of_all.LIMITS.values()) <= 480
-    assert list(script_of_all.LIMITS) == [script_of_all.TESTS, *NETWORK_ROWS]
+    assert list(script_of_all.LIMITS) == ["tests", *NETWORK_ROWS, "slow tests"]
     given = []
 
     def ended(name, command, seconds):
@@ -520,8 +537,9 @@ def test_all_that_runs_on_a_gpu_runs_at_toy_size_on_the_cpu(root, tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "all.json").read_text())
     assert (found["device"], found["toy"]) == ("CPU", True)
-    assert [part["name"] for part in found["parts"]] == ["tests", *NETWORK_ROWS]
+    assert [part["name"] for part in found["parts"]] == ["tests", *NETWORK_ROWS, "slow tests"]
     assert re.search(r"[1-9]\d passed", found["parts"][0]["told"])
+    assert re.search(r"[1-9] passed", found["parts"][-1]["told"])
     assert list(dict.fromkeys(line["row"] for line in found["lines"])) == NETWORK_ROWS
     assert all(line["ours"] > 0 for line in found["lines"])
     encoders = [line for line in found["lines"] if line["row"] in ("vit_b", "vit_l")]

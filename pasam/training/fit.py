@@ -45,6 +45,9 @@ from pasam.training.resume import Checkpointer, Echo, JsonlSink, state_key
 from pasam.training.samples import Batch, MakeBatches, Sampling, batches_by_epoch
 from pasam.workers import ProcessGroup, count_progress, loading_processes
 
+ORDERED_PRODUCTS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+"""By this variable of the environment cuBLAS multiplies to the same bits each time."""
+
 
 def launch(params: TrainParams | PhotographParams, *, section: str = "train") -> Fabric:
     """Start the training's processes on the devices that the params name.
@@ -67,6 +70,8 @@ def launch(params: TrainParams | PhotographParams, *, section: str = "train") ->
             "launched, for example "
             f"`torchrun --nnodes <{section}.nodes> --nproc-per-node <{section}.devices>`."
         )
+    if isinstance(params, TrainParams) and params.deterministic:  # before anything multiplies
+        os.environ.setdefault(*ORDERED_PRODUCTS)
     with warnings.catch_warnings():
         # Wherever `srun` is installed Fabric advises to use it, in every training's output.
         warnings.filterwarnings("ignore", message="The `srun` command is available")
@@ -117,7 +122,8 @@ def fit(
     epochs = trainee.variant.epochs
     batches = _Epochs(make_batches, epochs)
     with (
-        loading_processes(params.workers), reproducible(on=params.deterministic),
+        loading_processes(params.workers),
+        reproducible(on=params.deterministic, device=fabric.device),
         flushed_denormals(), products_of(params.precision), count_progress() as progress,
     ):  # fmt: skip
         task = progress.add_task("train", total=len(batches), note="")
@@ -150,24 +156,46 @@ def products_of(precision: Precision) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def reproducible(*, on: bool) -> Iterator[None]:
+def reproducible(*, on: bool, device: torch.device | str = "cpu") -> Iterator[None]:
     """Let torch use only operations that give the same bits each time, on a GPU too.
 
     An operation that has no such kernel is an error there; tests hold that no model has one.
+    `launch` has asked cuBLAS for the same.
+
+    Args:
+        on: Whether it does so.
+        device: Where it multiplies.
+
+    Raises:
+        ParamsError: The process has multiplied on the GPU before, and not in order.
     """
     if not on:
         yield
         return
-    # cuBLAS reads it when it multiplies for the first time.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
     try:
+        _require_ordered_products(device)
         yield
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
+
+
+def _require_ordered_products(device: torch.device | str) -> None:
+    """Multiply once: torch reads the variable at a process's first product, and never again."""
+    name, value = ORDERED_PRODUCTS
+    try:
+        torch.ones(1, 1, device=device).mm(torch.ones(1, 1, device=device))
+    except RuntimeError as error:
+        if name not in str(error):
+            raise
+        raise ParamsError(
+            f"train.deterministic: this process has multiplied on {device} without {name}={value}, "
+            "which cuBLAS reads at its first product only. Set it in the environment before the "
+            "process starts, or train in a process of its own."
+        ) from error
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -54,6 +54,7 @@ class Learner:
         self.place = self.state.restore(fabric)
         self.runner.train()
         self._noise: _Noise | None = None
+        self._sums = _Sums() if params.compile else None
 
     @property
     def is_done(self) -> bool:
@@ -88,6 +89,8 @@ class Learner:
                     raise self._diverged("the uncertainty map holds NaN") from None
                 raise
             self.fabric.backward(terms["loss"] / len(window))
+        if self._sums is not None and number < window[-1]:
+            self._sums.keep(self.state.learning.values())
         sums = self.place.sums
         terms = {name: value.detach() for name, value in terms.items()}
         for name, value in terms.items():
@@ -141,6 +144,26 @@ class Learner:
             f"train.learning_rate, which is {self.params.learning_rate:g}"
             f"{'' if exact else ', or set train.precision to 32-true'}."
         )
+
+
+class _Sums:
+    """Gradients of several batches, added up in memory that stays where it is.
+
+    A pass in CUDA graphs leaves gradients in the graphs' memory, which the next batch's pass writes
+    over. Gradients of zero from the start would do, too; but Adam would then move what has had no
+    gradient in a step, and the training would not be that which is not compiled.
+    """
+
+    def __init__(self) -> None:
+        self._own: dict[nn.Parameter, Tensor] = {}
+
+    def keep(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Copy the gradients there that do not lie there yet; the next batches add to them."""
+        for parameter in parameters:
+            gradient, own = parameter.grad, self._own.get(parameter)
+            if gradient is not None and gradient is not own:
+                kept = gradient.clone() if own is None else own.copy_(gradient)
+                self._own[parameter] = parameter.grad = kept
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """Detectors' boxes become masks of the original image, one row for each model and box."""
 
+import copy
 import dataclasses
 import json
 import tempfile
@@ -146,6 +147,23 @@ def test_what_threads_read_and_score_beside_a_gpu_is_what_one_thread_measures(
     pd.testing.assert_frame_equal(segment(batch_size=1), rows)
     assert at_work
     assert threading.get_ident() not in at_work
+
+
+def test_a_gpu_segments_what_a_detector_found_as_the_cpu_does(model_set, sets, rows, tested_device):
+    moved = copy.deepcopy(model_set)
+    for entry in moved.entries:
+        entry.segmenter.to(tested_device)
+    assert {each.segmenter.device.type for each in moved.entries} == {tested_device}
+    found = pd.DataFrame(
+        segment_instances(
+            moved, sets[0], resize="squash", batch_size=8, boundary_fraction=0.02,
+            group=ProcessGroup(0, 1),
+        )
+    ).sort_values(["image_id", "detection", "model"], ignore_index=True)  # fmt: skip
+    same = ["model", "image_id", "detection", "category", "height", "width"]
+    pd.testing.assert_frame_equal(found[same], rows[same])
+    scores = ["score", "iou", "boundary_iou"]  # a pixel in a hundred may lie on either side of 0
+    np.testing.assert_allclose(found[scores], rows[scores], atol=0.01, rtol=0)
 
 
 @pytest.mark.slow  # of a large memory

@@ -20,8 +20,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 from variants import DEFAULT
 
 import pasam.models.before_segment_anything  # noqa: F401
-from pasam.cli.space_costs import ENCODER_BYTES, LEARNER_BYTES, STEP_BYTES
-from pasam.config.params_file import load_variant
+from pasam.cli.space_costs import ENCODER_BYTES, LEARNER_BYTES, STEP_BYTES, training_memory
+from pasam.config.params_file import load_section, load_variant
+from pasam.config.schema import EmbedParams, TrainParams
 from pasam.models import losses, map_values
 from pasam.models.build import build_base, build_trainable
 from pasam.models.encoders import fused_attention
@@ -34,6 +35,7 @@ from pasam.models.sam_mask_decoder import SamMaskDecoder, on_map
 from pasam.models.segmenter import Prompts
 from pasam.models.two_way_transformer import ImageToTokenAttention, quickened
 from pasam.training.clickable import _around
+from pasam.training.fit import launch
 from pasam.training.objectives import TrainingStep
 from pasam.training.samples import Batch
 from segment_anything.modeling import TwoWayTransformer
@@ -335,3 +337,55 @@ def test_a_step_holds_at_most_the_bytes_that_the_doctor_reckons_with(
     if name == ("pa_sam" if (size, precision) == ("vit_b", "mixed") else "hq_sam"):
         assert each == pytest.approx(STEP_BYTES[grid][precision], rel=0.01)
         assert lasting == pytest.approx(LEARNER_BYTES[grid], rel=0.4)
+
+
+def peak_on(device, work):
+    """Bytes of tensors at the peak of some work that makes all of them on a device."""
+    if device == "cpu":
+        with LiveBytes([]) as live:
+            work()
+        return live.peak
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    work()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("device", "size"),
+    [
+        pytest.param("cpu", "tiny", id="on_cpu"),
+        pytest.param("cuda", "vit_b", id="on_cuda", marks=pytest.mark.gpu),
+    ],
+)
+def test_a_training_on_fresh_views_takes_the_memory_that_the_doctor_predicts(
+    device, size, monkeypatch
+):
+    train = load_section(TrainParams, "train", DEFAULT).replaced(batch_size=4, together=[])
+    embed = load_section(EmbedParams, "embed", DEFAULT).replaced(views=0)
+    memory = training_memory(size, train, embed)
+    predicted = memory.needed - memory.context
+    if device == "cuda" and torch.cuda.mem_get_info()[0] < 1.5 * predicted:
+        pytest.skip(f"it needs {1.5 * predicted / 1e9:.1f} GB of free memory")
+    monkeypatch.setattr(losses, "band", losses.pooled_band)  # as a GPU has it
+    fabric = launch(train.replaced(accelerator="gpu" if device == "cuda" else "cpu"))
+
+    def two_steps():
+        variant = load_variant("hq_sam", DEFAULT)
+        segmenter = build_trainable(build_base(size), variant).to(device)
+        step = TrainingStep(segmenter, variant).train()
+        optimizer = torch.optim.Adam([p for p in segmenter.parameters() if p.requires_grad])
+        batch = fabric.to_device(batch_of(segmenter.base, 4))
+        for _ in range(2):  # Adam's moments are there from the first one on
+            optimizer.zero_grad()
+            batch.embedding = batch.early = None
+            terms = step(batch, mining=step.mining_in(1), generator=torch.Generator())
+            terms["loss"].backward()
+            del terms
+            optimizer.step()
+
+    assert peak_on(device, two_steps) == pytest.approx(predicted, rel=0.15)

@@ -365,6 +365,7 @@ def test_a_decoder_that_cannot_be_compiled_is_an_error_that_says_what_to_do(trai
 
 
 @pytest.mark.gpu
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler's own, of versions and of TF32
 def test_a_gpu_learns_the_same_from_a_compiled_decoder(train):
     plain = train(pa_sam(), "plain", accelerator="gpu")
@@ -392,14 +393,9 @@ def fresh_in(tmp_path, project, manifest):
     passes, encode, patch = [], BaseSam.encode, pytest.MonkeyPatch()
 
     def run(
-        name,
-        companions=(),
-        folder="run",
-        embed=FRESH,
-        variants=BOTH,
-        precision="32-true",
+        name, companions=(), folder="run", embed=FRESH, variants=BOTH, precision="32-true",
         **changes,
-    ):
+    ):  # fmt: skip
         return train_variant(
             base_of(project, precision), embed,
             TRAIN.replaced(**changes), variants[name], name=name,
@@ -565,13 +561,18 @@ def test_who_trains_along_is_said_in_a_line(fresh, caplog):
 def test_a_reproducible_training_asks_torch_for_ordered_sums_and_only_while_it_lasts(
     fresh, monkeypatch
 ):
-    seen, forward = [], learner.TrainingStep.forward
+    seen, forward, began, load = [], learner.TrainingStep.forward, [], fit.load_base
+
+    def loaded(*given):  # before there is anything to multiply
+        began.append(os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
+        return load(*given)
 
     def noted(*given, **named):
         asked = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
         seen.append((*asked, os.environ.get("CUBLAS_WORKSPACE_CONFIG")))
         return forward(*given, **named)
 
+    monkeypatch.setattr(fit, "load_base", loaded)
     monkeypatch.setattr(learner.TrainingStep, "forward", noted)
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
@@ -581,6 +582,7 @@ def test_a_reproducible_training_asks_torch_for_ordered_sums_and_only_while_it_l
     # On a CPU nothing else is computed.
     assert result(fresh("short", folder="reproducible", deterministic=True)) == plain
     assert set(seen) == {(True, False, ":4096:8")}
+    assert began == [None, ":4096:8"]
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.benchmark
 
