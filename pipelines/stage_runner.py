@@ -266,7 +266,7 @@ def ended_with_dvc(pause: float = 1.0) -> Iterator[None]:
 
     def look() -> None:
         while not done.wait(pause):
-            if not starter.is_running() or starter.status() == psutil.STATUS_ZOMBIE:
+            if _is_gone(starter):
                 os.kill(os.getpid(), signal.SIGTERM)
                 if together and not done.wait(GRACE):  # it waits for others, in no Python
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -278,6 +278,13 @@ def ended_with_dvc(pause: float = 1.0) -> Iterator[None]:
         yield
     finally:
         done.set()
+
+
+def _is_gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:  # between the two questions
+        return True
 
 
 def _is_dvc(process: psutil.Process) -> bool:

@@ -29,7 +29,7 @@ from pasam.config.schema import (
 from pasam.errors import DataError, TransientError
 from pasam.evaluation.model_set import ModelEntry
 from pasam.evaluation.scores import UNTRAINED
-from pipelines.stage_runner import ended_with_dvc, run
+from pipelines.stage_runner import ended_with_dvc, exit_codes, run
 from pipelines.stages import (
     baseline,
     develop,
@@ -272,6 +272,17 @@ def test_a_training_whose_dvc_was_killed_saves_its_state_and_ends(root, in_empty
 def test_a_stage_that_a_person_started_runs_to_its_end():
     with ended_with_dvc(pause=0.01):
         time.sleep(0.1)
+
+
+def test_a_dvc_that_ends_while_it_is_looked_at_is_gone(monkeypatch):
+    def status():
+        raise psutil.NoSuchProcess(1)
+
+    dvc = SimpleNamespace(cmdline=lambda: ["dvc"], is_running=lambda: True, status=status)
+    monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(parents=lambda: [dvc]))
+    with pytest.raises(SystemExit) as ended, exit_codes(), ended_with_dvc(pause=0.01):
+        time.sleep(60)
+    assert ended.value.code == 143
 
 
 @pytest.mark.parametrize(
