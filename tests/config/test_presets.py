@@ -454,7 +454,9 @@ def test_what_a_person_does_meanwhile_counts(folder, params):
     assert read_params(params)["evaluate"]["benchmarks"] == ["dis_like", "photos", "dogs"]
 
 
-@pytest.mark.parametrize("chain", [("default",), ("laptop", "default")])
+@pytest.mark.parametrize(
+    "chain", [("default",), pytest.param(("laptop", "default"), marks=pytest.mark.long)]
+)
 def test_a_list_that_was_cut_beside_a_preset_stays_cut(chain, folder, params):
     edit(params, BENCHMARKS, "  benchmarks: [mine]")
     use_preset("paper", folder=folder, target=params)

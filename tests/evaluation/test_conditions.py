@@ -120,7 +120,7 @@ def test_the_rows_fit_the_score_file(rows, tmp_path):
     write_scores(rows, tmp_path / "robustness.parquet")
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_neither_batch_size_nor_order_changes_a_row(batch_size, rows, evaluate, manifest):
     found = evaluate(manifest.iloc[[2, 0, 3, 1]], batch_size=batch_size)
     pd.testing.assert_frame_equal(found, rows)

@@ -93,7 +93,9 @@ def test_the_inputs_are_the_recorded_ones(recording: Recording) -> None:
     assert difference(early[:, ::8, ::8, ::16], recording.tensors["in.interm_slice"]) < TOLERANCE
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.long) for kind in KINDS[1:])]
+)
 def test_predictions_agree(recording: Recording, kind: str) -> None:
     prediction, recorded = predicted(recording.seed, kind), recording.under(f"out.{kind}.")
     assert set(recorded) == {"masks_hq", "masks_sam"}

@@ -286,8 +286,9 @@ def test_json_has_the_level_and_as_many_images_a_gallery_as_the_params_say(resul
 
 
 def test_card_and_page_say_which_weights_and_data_they_describe_and_how_git_finds_the_date(
-    results, make_results, tmp_path, card
+    results, make_results, tmp_path, card, monkeypatch
 ):
+    monkeypatch.setattr(publish_module, "_write_figure", lambda *_given: None)
     weights, data = "1" * 32, "2" * 32
     known = make_results(manifest_md5=data, weights_md5={"pa_sam": weights})
     made = model_card(known, "pa_sam")

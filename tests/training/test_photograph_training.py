@@ -350,7 +350,7 @@ def _model():
     return Clickable(make_base(), detail_weight=0.5)
 
 
-@pytest.mark.parametrize("kind", ["boxes", "points"])
+@pytest.mark.parametrize("kind", ["boxes", pytest.param("points", marks=pytest.mark.long)])
 def test_a_pretraining_step_reads_nothing_back_from_its_device(kind, monkeypatch):
     """On torch's device without memory nothing can be read; a GPU would be waited for."""
     monkeypatch.setattr(torch, "autocast", lambda *_given, **_named: contextlib.nullcontext())
