@@ -2,7 +2,7 @@
 
 `parallel_map` starts processes for one function, `threads_ahead` threads beside what this one does.
 A `ProcessGroup` is the same command started several times, each doing its share: by a launcher
-(`torchrun`), on one machine or on many, or by `run_together`, on this one.
+(`torchrun`, `srun`), on one machine or on many, or by `run_together`, on this one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -40,6 +41,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from pasam.errors import ParamsError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -54,6 +57,21 @@ class ProcessGroup:
     """How many there are."""
     local_rank: int = 0
     """Which this is on its machine."""
+    local_size: int = 1
+    """How many there are on its machine."""
+
+    def join(self) -> None:
+        """Find the others; all have to call it.
+
+        The first `gather` would do so, too, but hours later, and by then the port on which they
+        meet may be somebody else's.
+        """
+        if self.size > 1:
+            _gloo()
+
+    def workers(self, machine: int) -> int:
+        """Return how many of a machine's workers this process may start, at least one."""
+        return max(1, machine // self.local_size)
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return this process's part: those of all processes, by rank, are the items in order."""
@@ -99,7 +117,110 @@ def started_group() -> ProcessGroup:
         int(os.environ.get(name, default))
         for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
     )
-    return ProcessGroup(rank, size, local)
+    return ProcessGroup(rank, size, local, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
+
+
+_SRUN = "srun"
+_FIRST_PORT, _PORTS = 15_000, 10_000
+"""Ports below those that systems give to whoever asks for any."""
+
+
+def adopt_srun() -> None:
+    """Give the tasks of one `srun` the names by which processes of `torchrun` know each other.
+
+    What a job may have (SLURM_NTASKS) is not what runs: a shell within a job is one process. Nor
+    does a step of one task need this: it starts its processes itself, as without SLURM.
+
+    Raises:
+        ParamsError: The machines have unequal numbers of tasks.
+    """
+    tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
+    if tasks == "1" or "WORLD_SIZE" in os.environ:  # each task may be a torchrun
+        return
+    counts = re.findall(r"(\d+)(?:\(x\d+\))?", os.environ.get("SLURM_STEP_TASKS_PER_NODE", tasks))
+    if len(set(counts)) > 1:
+        raise ParamsError(
+            f"srun has started {' and '.join(counts)} tasks on its machines "
+            "(SLURM_STEP_TASKS_PER_NODE); expected as many on each. Set --ntasks-per-node."
+        )
+    first = re.sub(r"\[([^],-]+)[^]]*\]", r"\1", os.environ.get("SLURM_STEP_NODELIST", "127.0.0.1"))
+    step = 100 * int(os.environ.get("SLURM_JOB_ID", "0")) + int(
+        os.environ.get("SLURM_STEP_ID", "0")
+    )
+    os.environ.setdefault("MASTER_ADDR", first.partition(",")[0])
+    os.environ.setdefault("MASTER_PORT", str(_FIRST_PORT + step % _PORTS))
+    os.environ.update(
+        RANK=os.environ["SLURM_PROCID"], LOCAL_RANK=os.environ["SLURM_LOCALID"],
+        GROUP_RANK=os.environ.get("SLURM_NODEID", "0"), WORLD_SIZE=tasks,
+        LOCAL_WORLD_SIZE=counts[0], TORCHELASTIC_RUN_ID=_SRUN,
+    )  # fmt: skip
+
+
+def require_fitting_launch(key: str, devices: int | Literal["auto"], nodes: int | None) -> None:
+    """Refuse processes that a launcher has started in other numbers than the params say.
+
+    Each would wait for others that never come, or do all the work, into the same files.
+
+    Args:
+        key: The section's place in the params file.
+        devices: Its processes on each machine; `auto` fits any number.
+        nodes: Its machines; None where any number shares the work.
+
+    Raises:
+        ParamsError: There are more or fewer.
+    """
+    started = os.environ.get("WORLD_SIZE")
+    if started is None:
+        return
+    by_srun = os.environ.get("TORCHELASTIC_RUN_ID") == _SRUN
+    tasks, size, local = (
+        ("tasks", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE")
+        if by_srun
+        else ("processes", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+    )
+    alone = "by `srun --ntasks=1`" if by_srun else "without torchrun"
+    advice = f"or start the stage once, {alone}: it starts its processes itself."
+    if nodes is not None and devices != "auto" and int(started) != devices * nodes:
+        raise ParamsError(
+            f"{started} {tasks} were started ({size}), but {key}.devices {devices} on {key}.nodes "
+            f"{nodes} are {devices * nodes}. Set both to what is launched, for example `torchrun "
+            f"--nnodes <{key}.nodes> --nproc-per-node <{key}.devices>`, {advice}"
+        )
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", int(started) // (nodes or 1)))
+    if devices not in ("auto", here):
+        raise ParamsError(
+            f"{here} {tasks} were started on this machine ({local}), but {key}.devices is "
+            f"{devices}. Set it to what is launched{'' if nodes else ' or to auto'}, {advice}"
+        )
+
+
+def require_devices(key: str, accelerator: str, devices: int | Literal["auto"]) -> None:
+    """Refuse GPUs that are not here, before anything is loaded.
+
+    Args:
+        key: The section's place in the params file.
+        accelerator: Its `accelerator`: `cpu`, `gpu`, or `auto`, a GPU where there is one.
+        devices: Processes on this machine, each with a GPU of its own; `auto` is as many as fit.
+
+    Raises:
+        ParamsError: There is no GPU, or fewer than processes.
+    """
+    if accelerator == "cpu":
+        return
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if accelerator == "gpu" and not gpus and not torch.backends.mps.is_available():
+        without = "" if torch.version.cuda else "; this torch is one for CPUs"
+        raise ParamsError(
+            f"{key}.accelerator is gpu, and there is no GPU that torch can use here{without}. Set "
+            "it to cpu, or to auto, which takes a GPU where there is one."
+        )
+    if gpus and devices != "auto" and devices > gpus:
+        raise ParamsError(
+            f"{key}.devices is {devices}, and there are {gpus} GPUs that torch can use here, one "
+            f"for each process. Set it to {gpus} or fewer, or {key}.accelerator to cpu."
+        )
 
 
 def devices_here(accelerator: str) -> int:
@@ -113,6 +234,8 @@ def devices_here(accelerator: str) -> int:
 
 LAST_WORD = "PASAM_LAST_WORD"
 """Variable of the processes of `run_together`: the file for what has ended the first to fail."""
+_LISTENING = "PASAM_LISTENING"
+"""Variable of the first of them: the file descriptor of the socket on which all of them meet."""
 GRACE = 15.0
 """Seconds from TERM to KILL; whoever ends the process that calls `run_together` gives it more."""
 _LOOK = 0.05
@@ -159,12 +282,13 @@ def run_together(command: Sequence[str], count: int, *, grace: float = GRACE) ->
         The exit code of the first process that failed, and what is left to say of it; 0 and nothing
         where all ended well.
     """
-    port = _free_port()
     with tempfile.TemporaryDirectory(prefix="pasam-") as place:
         folder, running = Path(place), list[subprocess.Popen[bytes]]()
         try:
-            for rank in range(count):
-                running.append(_start(command, rank, count, port, folder))
+            # The first process holds its port from its first moment: it may need it hours later.
+            with socket.create_server(("127.0.0.1", 0)) as meeting:
+                for rank in range(count):
+                    running.append(_start(command, rank, count, meeting, folder))
             failed = _first_to_fail(running)
             has_word = _word(folder).exists()  # one that comes later tells of the end of others
         finally:
@@ -173,9 +297,10 @@ def run_together(command: Sequence[str], count: int, *, grace: float = GRACE) ->
 
 
 def _start(
-    command: Sequence[str], rank: int, count: int, port: int, folder: Path
+    command: Sequence[str], rank: int, count: int, meeting: socket.socket, folder: Path
 ) -> subprocess.Popen[bytes]:
     """Start one of several processes; what others than the first say goes into a file."""
+    port = meeting.getsockname()[1]
     own = {
         "RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": count,
         "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
@@ -188,7 +313,8 @@ def _start(
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         if rank == 0:
-            return subprocess.Popen(command, env=env)
+            env[_LISTENING] = str(meeting.fileno())
+            return subprocess.Popen(command, env=env, pass_fds=[meeting.fileno()])
         with _said(folder, rank).open("wb") as said:
             return subprocess.Popen(
                 command, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
@@ -259,10 +385,26 @@ def _why(
     return 128 + number, f"{tail}{line}{signal.Signals(number).name}.\n"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def open_meeting() -> None:
+    """Let the processes of `run_together` meet on the port that is held for them.
+
+    To be called in each of them, before anything takes time; in others it does nothing.
+    """
+    listening = os.environ.pop(_LISTENING, None)
+    if listening is not None:
+        _store(int(os.environ["MASTER_PORT"]), int(listening))
+        os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # this process, too, only joins it
+
+
+@functools.cache
+def _store(port: int, listening: int) -> Any:
+    """Answer, as long as this process lives, whoever looks for the others on a listening socket."""
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    os.set_inheritable(listening, False)
+    return TCPStore(
+        "127.0.0.1", port, is_master=True, wait_for_workers=False, master_listen_fd=listening
+    )
 
 
 def parallel_map(

@@ -49,7 +49,7 @@ def run_child(
 
     The command writes to the log itself, so that no line is lost when this process dies. Whatever
     interrupts the wait (Ctrl-C, a cancelled flow, the timeout, an error of `on_line`) ends the
-    whole group first: TERM, so that a training can save its state, and KILL after the grace. No
+    whole group first: TERM, so that each can close what it has open, and KILL after the grace. No
     process of the group is left when this returns or raises, and none if this process is killed.
 
     Args:

@@ -39,8 +39,12 @@ from pasam.workers import (
     GRACE,
     LAST_WORD,
     ProcessGroup,
+    adopt_srun,
     devices_here,
     leave_word,
+    open_meeting,
+    require_devices,
+    require_fitting_launch,
     run_together,
     started_group,
 )
@@ -50,7 +54,7 @@ TERMINATED = 143
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: whoever saves its state after Ctrl-C does so now, too."""
+    """SIGTERM came: what is left open is closed on the way out, as after Ctrl-C."""
 
 
 def run(
@@ -72,8 +76,8 @@ def run(
             such a command is started in several processes.
         devices: The section whose `devices` says how many processes share the stage: those that
             train together, or those of its `ProcessGroup`. They are started here, unless `torchrun`
-            has done so. Of a stage without such a section each would do all the work, into the
-            same files, and so they are refused.
+            or `srun` has done so. Of a stage without such a section each would do all the work,
+            into the same files, and so they are refused.
     """
     hints = typing.get_type_hints(stage)
     sections = {name: hint for name, hint in hints.items() if _is_section(hint)}
@@ -88,58 +92,47 @@ def run(
     flags = vars(parser.parse_args(arguments))
     params_file = flags.pop("params_file")
     with exit_codes(), ended_with_dvc():
+        adopt_srun()
         if devices is None:
             _require_one_process(stage.__name__)
         loaded = {name: _load(hint, name, flags, params_file) for name, hint in sections.items()}
         if devices is not None:
             first, *inner = devices.split(".")
             section = functools.reduce(getattr, inner, loaded[first])
-            count = processes_to_start(devices, section, shares=bool(groups))
+            count = processes_to_start(devices, section)
             if count > 1 and arguments is None:
                 _work_together(count)
                 return
-        stage(**flags, **loaded, **{name: started_group() for name in groups})
+        open_meeting()
+        group = started_group()
+        if groups:
+            group.join()
+        stage(**flags, **loaded, **dict.fromkeys(groups, group))
 
 
-def processes_to_start(key: str, section: Any, *, shares: bool) -> int:
+def processes_to_start(key: str, section: Any) -> int:
     """Say how many processes of this command are to be started here; 1 is this one alone.
 
     Args:
         key: The section's place in the params file.
-        section: Has `devices`, `accelerator`, and `nodes` where a training may use several
-            machines.
-        shares: Whether a `ProcessGroup` shares the work; a training looks itself whether what was
-            started fits.
+        section: Has `devices`, `accelerator`, and `nodes` where it says how many machines train.
 
     Raises:
-        ParamsError: Others were started than the params say, or several machines are to train,
-            and the others are not known here.
+        ParamsError: Others were started than the params say; several machines are to train, and
+            the others are not known here; or there are fewer GPUs.
     """
-    started = os.environ.get("WORLD_SIZE")
-    if started is not None:
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", started))
-        if shares and section.devices not in ("auto", here):
-            raise ParamsError(
-                f"{here} processes were started on this machine (LOCAL_WORLD_SIZE), but "
-                f"{key}.devices is {section.devices}. Set it to what is launched or to auto, which "
-                "changes no result, or start the stage once: it starts its processes itself."
-            )
+    nodes = getattr(section, "nodes", None)
+    if "WORLD_SIZE" in os.environ:
+        require_fitting_launch(key, section.devices, nodes)
+        require_devices(key, section.accelerator, started_group().local_size)
         return 1
-    tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")  # of the `srun` that this is a task of
-    if tasks != "1":
-        if shares:
-            raise ParamsError(
-                f"srun has started {tasks} tasks, and each would do all the work. Let it start one "
-                "on each machine, and torchrun the processes (deploy/slurm/nodes.sbatch)."
-            )
-        return 1  # Fabric knows how SLURM numbers them
-    nodes = getattr(section, "nodes", 1)
-    if nodes > 1:
+    if nodes is not None and nodes > 1:
         raise ParamsError(
             f"{key}.nodes is {nodes}: start the stage on each of {nodes} machines by `torchrun "
             f"--nnodes {nodes} --nproc-per-node {section.devices}` (docs/team.md), or set it to 1 "
             "to train on this one alone."
         )
+    require_devices(key, section.accelerator, section.devices)
     if section.devices == "auto":
         return devices_here(section.accelerator)
     return int(section.devices)
@@ -157,9 +150,9 @@ def _require_one_process(name: str) -> None:
     started = os.environ.get("WORLD_SIZE", "1")
     if started != "1":
         raise ParamsError(
-            f"{started} processes were started (WORLD_SIZE), and stage {name} runs in one. Start "
-            "it once, without torchrun; `python -m pipelines.flows fan_out` gives stages that do "
-            "not need each other to several GPUs."
+            f"{started} processes were started, and stage {name} runs in one. Start it once, "
+            "without torchrun, or by srun --ntasks=1; `python -m pipelines.flows fan_out` gives "
+            "stages that do not need each other to several GPUs."
         )
 
 
@@ -221,7 +214,7 @@ def exit_codes() -> Iterator[None]:
     """End the process as the block ends: with a line and an exit code, where a person is meant.
 
     Exit codes are those of `pasam.errors`, each with one line. Ctrl-C and SIGTERM raise
-    KeyboardInterrupt in the block, so that it can save its state on the way out.
+    KeyboardInterrupt in the block, so that it can close what it has open on the way out.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _raise_terminated)

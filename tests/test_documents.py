@@ -276,6 +276,8 @@ IN_SENTENCES = {
     "test_prefect_flows.py::test_every_flow_keeps_its_parameters_and_words",
     "python -m pipelines.flows fan_out --local --workers 4": "tests/pipelines/test_fan_out.py::"
     "test_the_smoke_run_apart_equals_the_sequential_one_byte_for_byte_and_survives_ten_kills",
+    "python -m pipelines.launches --nodes 2 --gpus 4 evaluate@pa_sam": "tests/training/"
+    "test_many_processes.py::test_a_job_that_does_not_fit_is_told_so_in_one_line",
     "python -m pipelines.flows stage_apart --local --stage train@pa_sam": "tests/pipelines/"
     "test_fan_out.py::test_stages_given_out_by_somebody_else_are_restored_too",
     "python -m pipelines.flows watch": OTHERS,

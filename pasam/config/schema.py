@@ -81,7 +81,8 @@ class DataParams(Section):
     own: str
     """Folder of one's own images and masks (see `data/own/README.md`); may be empty."""
     workers: Count
-    """Processes that draw and check images."""
+    """Processes that draw and check images, on each machine: those of a stage that runs in several
+    processes share them, each has at least one. Has no influence on the results."""
 
 
 FORMER_BASE = (

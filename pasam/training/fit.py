@@ -21,6 +21,8 @@ from types import MappingProxyType
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -43,7 +45,14 @@ from pasam.models.segmenter import Segmenter
 from pasam.training.learner import Learner, Trainee
 from pasam.training.resume import Checkpointer, Echo, JsonlSink, state_key
 from pasam.training.samples import Batch, MakeBatches, Sampling, batches_by_epoch
-from pasam.workers import ProcessGroup, count_progress, loading_processes
+from pasam.workers import (
+    ProcessGroup,
+    adopt_srun,
+    count_progress,
+    loading_processes,
+    require_devices,
+    require_fitting_launch,
+)
 
 ORDERED_PRODUCTS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 """By this variable of the environment cuBLAS multiplies to the same bits each time."""
@@ -54,24 +63,21 @@ def launch(params: TrainParams | PhotographParams, *, section: str = "train") ->
 
     Args:
         params: Device, processes on each machine, machines, precision. On each of several machines
-            the same command is started, by `torchrun` or SLURM.
+            the same command is started, by `torchrun` or `srun`.
         section: Where the params stand, for the message.
 
     Raises:
         ParamsError: More or fewer processes were started than the params speak of: each of two
-            machines would train everything, into the same files.
+            machines would train everything, into the same files. Or there are fewer GPUs.
     """
+    adopt_srun()
+    require_fitting_launch(section, params.devices, params.nodes)
+    require_devices(section, params.accelerator, params.devices)
     world = params.devices * params.nodes
-    started = int(os.environ.get("WORLD_SIZE", world))
-    if started != world:
-        raise ParamsError(
-            f"{started} processes were started (WORLD_SIZE), but {section}.devices "
-            f"{params.devices} on {section}.nodes {params.nodes} are {world}. Set both to what is "
-            "launched, for example "
-            f"`torchrun --nnodes <{section}.nodes> --nproc-per-node <{section}.devices>`."
-        )
     if isinstance(params, TrainParams) and params.deterministic:  # before anything multiplies
         os.environ.setdefault(*ORDERED_PRODUCTS)
+    # Fabric would take the number of a job's tasks for processes that are there.
+    is_shell = "SLURM_NTASKS" in os.environ and not TorchElasticEnvironment.detect()
     with warnings.catch_warnings():
         # Wherever `srun` is installed Fabric advises to use it, in every training's output.
         warnings.filterwarnings("ignore", message="The `srun` command is available")
@@ -84,6 +90,7 @@ def launch(params: TrainParams | PhotographParams, *, section: str = "train") ->
             num_nodes=params.nodes,
             strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
             precision="32-true" if params.precision == "tf32" else params.precision,
+            plugins=LightningEnvironment() if is_shell else None,
         )
     warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     fabric.launch()
@@ -442,5 +449,5 @@ def train_variant(
         segmenter=own.segmenter, base=origin, frozen=before,
         trained_on=tuple(sorted(set(frame.loc[frame["split"] == "train", "dataset"]))),
         history=sink.rows, checkpointer=own.checkpointer,
-        group=ProcessGroup(fabric.global_rank, fabric.world_size, fabric.local_rank),
+        group=ProcessGroup(fabric.global_rank, fabric.world_size, fabric.local_rank, train.devices),
     )  # fmt: skip

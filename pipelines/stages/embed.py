@@ -40,7 +40,7 @@ def embed(
     frozen = load_base(base.size, Path(base.checkpoint), base.encoder_precision).to(device)
     write_store(
         store, tasks, ids, frozen, jitter=embed.jitter, batch_size=embed.batch_size,
-        workers=data.workers, origin=origin, group=group,
+        workers=group.workers(data.workers), origin=origin, group=group,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from pasam.models.encoders.lite import from_original
 from pasam.training.annotated import MANIFEST, draw_scenes, read_photographs
 from pasam.training.photograph_training import train_on_photographs
 from pasam.training.resume import Checkpointer, JsonlSink, state_key
+from pasam.workers import started_group
 from pipelines.stage_runner import run
 
 AVERAGE = "average.safetensors"
@@ -27,6 +28,7 @@ def pretrain(
 ) -> None:
     """Train `tiny` on a folder of photographs and on generated scenes; write half precision."""
     params = pretrain.photographs
+    workers = started_group().workers(data.workers)
     folder = None if params.folder is None else Path(params.folder)
     sources = {"initial": pretrain.initial, "trunk": params.trunk, "decoder": params.decoder}
     key = state_key(
@@ -42,9 +44,9 @@ def pretrain(
         seed=data.generated.seed,
         side=data.generated.side,
         coarseness=params.coarseness,
-        workers=data.workers,
+        workers=workers,
     )
-    read = partial(read_photographs, coarseness=params.coarseness, workers=data.workers)
+    read = partial(read_photographs, coarseness=params.coarseness, workers=workers)
     pictures = ([] if folder is None else read(folder)) + drawn
     torch.manual_seed(pretrain.seed)
     base = build_base("tiny")

@@ -1,9 +1,13 @@
-"""`pasam doctor --team`: what a new member lacks, found by asking the real thing."""
+"""`pasam doctor --team`: what a new member lacks, found by asking the real thing.
+
+And what a machine lacks for several processes.
+"""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import email.utils
 import http.server
 import importlib.metadata
@@ -14,13 +18,20 @@ import re
 import subprocess
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from small_world import load_yaml
 from typer.testing import CliRunner
 
+from pasam.cli import doctor
 from pasam.cli.app import app
+from pasam.cli.resources import Boxes, Content, Detected, gigabytes
+from pasam.cli.run_costs import run_seconds
+from pasam.cli.space_costs import cpu_memories
 from pasam.cli.team import membership as team
+from pasam.config.schema import EmbedParams, EvaluateParams, TrainParams
 
 LOGIN = "ada:word"
 
@@ -421,3 +432,94 @@ def test_no_remote_and_one_that_takes_no_push_are_told_apart(tmp_path, monkeypat
     answers["remote"] = done([], 2, b"", b"")
     (check,) = team.check_git_remote(tmp_path)
     assert (check.state, check.found[:18]) == ("missing", "no remote 'origin'")
+
+
+@pytest.fixture
+def paper(root):
+    """What a run of the paper's preset depends on, and how much data there is."""
+    path = root / "params" / "paper.yaml"
+    plan = doctor._plan(path)
+    counts = {("val", name): (100, 100) for name in plan.evaluate.benchmarks}
+    return plan, Content(counts={("train", "t"): (500, 500), **counts}, checks=(), download=0)
+
+
+def test_the_hours_of_a_run_know_how_many_gpus_embed_and_measure(paper):
+    plan, content = paper
+    boxes = Detected(counted=Boxes(images=10, boxes=50))
+
+    def hours(embed, evaluate, *, on_gpu=True):
+        own = {"embed": plan.embed, "evaluate": plan.evaluate}
+        devices = {"embed": embed, "evaluate": evaluate}
+        own = {name: part.replaced(devices=devices[name]) for name, part in own.items()}
+        changed = dataclasses.replace(plan, **own)
+        found = run_seconds(changed, content, on_gpu=on_gpu, cores=2, detected=boxes)
+        starts = {"embed": 6, "evaluate": 3 * 4, "instances": 3, "robustness": 0}
+        return {name: found[name] - least for name, least in starts.items()}
+
+    one = hours(1, 1)
+    assert min(one.values()) > 0
+    assert hours(2, 1) == pytest.approx({**one, "embed": one["embed"] / 2})
+    measured = {name: seconds / 4 for name, seconds in one.items()}
+    assert hours(1, 4) == pytest.approx({**measured, "embed": one["embed"]})
+    assert hours("auto", "auto") == hours(8, 8), "as many as train"
+    assert hours(8, 8, on_gpu=False) == hours(1, 1, on_gpu=False), "one process has all cores"
+
+
+def test_too_few_gpus_to_embed_or_to_measure_name_how_many_there_are(paper):
+    plan, _ = paper
+    gpus = [80 * 10**9] * 2
+    for section, look in (
+        (plan.embed, partial(doctor.check_embedding, "vit_l")),
+        (plan.evaluate, partial(doctor.check_evaluation, "vit_l")),
+    ):
+        few = look(section.replaced(devices=3), probe=lambda: gpus)
+        assert few.found == f"2 GPUs there, 3 wanted ({few.remedy.partition(':')[0]})"
+        assert (few.state, few.remedy.partition(".")[2]) == ("missing", "devices: 2, or auto")
+        states = [look(section.replaced(devices=n), probe=lambda: gpus).state for n in (2, "auto")]
+        assert states == ["ok", "ok"]
+        assert look(section, probe=list).state == "missing"
+        assert look(section.replaced(accelerator="auto"), probe=list).state == "ok"
+
+
+def test_embedding_needs_memory_for_the_images_of_a_pass_on_each_gpu_that_it_takes(paper):
+    plan, _ = paper
+    gb = 10**9
+
+    def look(*gpus, encoder="32-true", **changes):
+        embed = plan.embed.replaced(**changes)
+        return doctor.check_embedding("vit_l", embed, lambda: list(gpus), encoder)
+
+    told = look(5 * gb)
+    assert (told.state, told.found) == (
+        "ok",
+        "5.0 GB there, about 4.1 GB needed on a GPU: weights 1.2 GB, batch 0.1 GB, encoder 1.7 GB, "
+        "CUDA 1.0 GB, at embed.batch_size 4",
+    )
+    small = look(9 * gb, 3 * gb)
+    assert (small.state, small.remedy[:28]) == ("missing", "a smaller embed.batch_size, ")
+    assert look(9 * gb, 3 * gb, devices=1).state == "ok"
+    assert look(3 * gb, encoder="bf16").state == look(4 * gb, batch_size=2).state == "ok"
+
+
+def test_the_memory_of_the_cpu_is_that_of_all_processes_of_a_stage(root):
+    params = load_yaml((root / "params" / "default.yaml").read_text())
+    train, embed, evaluate = (
+        kind(**params[name]) for name, kind in
+        (("train", TrainParams), ("embed", EmbedParams), ("evaluate", EvaluateParams))
+    )  # fmt: skip
+    nothing = Content(counts={}, checks=(), download=0)
+    memories = cpu_memories("tiny", train, embed, evaluate, nothing)
+    for name, given in (
+        ("training", (train.replaced(devices=9), embed, evaluate)),
+        ("embedding", (train, embed.replaced(devices=9), evaluate)),
+        ("evaluation", (train, embed, evaluate.replaced(devices=9))),
+    ):
+        needed = 9 * memories[name].needed
+        enough, short = (
+            doctor.check_memory("tiny", *given, nothing, there=needed - less) for less in (0, 1)
+        )
+        assert (enough.state, short.state) == ("ok", "missing")
+        assert f"about {gigabytes(needed)} needed by a stage of 9 processes;" in enough.found
+        assert short.remedy.startswith("fewer devices, a smaller ")
+    auto = embed.replaced(devices="auto")
+    assert "by a stage;" in doctor.check_memory("tiny", train, auto, evaluate, nothing).found

@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -252,6 +253,32 @@ def test_slurms_jobs_ask_for_a_word_before_the_end_and_name_their_limits(root):
         for option in ("--time=", "--mem=", "--cpus-per-task=", "--output="):
             assert f"#SBATCH {option}" in text, (path, option)
         assert "set -euo pipefail" in text
+
+
+@pytest.mark.parametrize(("gpus", "code"), [("4", 0), ("3", 2)])
+def test_a_job_of_several_nodes_runs_what_its_own_section_fits(gpus, code, root, in_empty_folder):
+    here = in_empty_folder
+    (here / ".venv/bin").mkdir(parents=True)
+    for name, words in {
+        ".venv/bin/activate": f"PATH={here}:$PATH", "srun": 'echo "$@"', "scontrol": "echo n7",
+        "dvc": "true",
+        "python": f'[ "$1" = - ] && echo "-m it" || exec {sys.executable} "$@"',
+    }.items():  # fmt: skip
+        (here / name).write_text(f"#!/bin/sh\n{words}\n")
+        (here / name).chmod(0o755)
+    for name in ("dvc.yaml", "pipelines"):
+        (here / name).symlink_to(root / name)
+    text = (root / "params/default.yaml").read_text()  # its train.nodes is 1
+    (here / "params.yaml").write_text(text.replace("  devices: 1  ", "  devices: 4  "))
+    slurm = {"SUBMIT_DIR": ".", "NNODES": "2", "GPUS_ON_NODE": gpus, "JOB_ID": "5",
+             "JOB_NODELIST": "n[7-8]"}  # fmt: skip
+    done = subprocess.run(
+        ["bash", str(root / "deploy/slurm/nodes.sbatch"), "evaluate@pa_sam"], check=False,
+        env={**os.environ, **{f"SLURM_{name}": value for name, value in slurm.items()}},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert ("torchrun --nnodes=2 --nproc-per-node=4" in done.stdout) is (code == 0)
 
 
 STAGE = """\

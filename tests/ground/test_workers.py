@@ -386,12 +386,31 @@ def test_the_first_of_several_processes_gathers_by_rank_and_the_others_nothing(m
 
 
 def test_a_group_is_what_torchrun_says(monkeypatch):
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     assert started_group() == ALONE
     for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert started_group() == ProcessGroup(rank=3, size=4, local_rank=1)
+    assert started_group() == ProcessGroup(rank=3, size=4, local_rank=1, local_size=4)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert started_group() == ProcessGroup(rank=3, size=4, local_rank=1, local_size=2)
+
+
+@pytest.mark.parametrize(("there", "each"), [(1, 1), (7, 1), (8, 1), (16, 2), (20, 2)])
+def test_the_processes_of_a_machine_share_its_workers_and_each_has_one(there, each):
+    assert ALONE.workers(there) == there
+    assert ProcessGroup(rank=9, size=16, local_rank=1, local_size=8).workers(there) == each
+
+
+def test_processes_find_each_other_when_they_are_told_to_and_one_alone_looks_for_nobody(
+    monkeypatch,
+):
+    looked = []
+    monkeypatch.setattr(workers, "_gloo", lambda: looked.append("here"))
+    ALONE.join()
+    assert looked == []
+    ProcessGroup(rank=0, size=2).join()
+    assert looked == ["here"]
 
 
 @pytest.mark.parametrize("trains", [False, True])
@@ -448,6 +467,37 @@ def test_each_of_several_processes_knows_its_place_and_the_first_one_speaks(tmp_
     assert run_together(one_of_several(tmp_path, code), 2) == (0, "")
     assert said(tmp_path) == [str([r, r, "2", "2", "127.0.0.1"]) for r in "01"]
     assert capfd.readouterr().out == "Hello from 0\n"
+
+
+def test_the_port_where_processes_meet_is_theirs_from_the_first_moment_on(tmp_path):
+    code = """
+import errno, socket
+port = int(os.environ["MASTER_PORT"])
+def take():
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+say(rank == 0 or take())
+wait_for(2)
+"""
+    assert run_together(one_of_several(tmp_path, code), 2) == (0, "")
+    assert said(tmp_path) == ["True", "True"]
+
+
+@pytest.mark.slow
+def test_processes_meet_and_gather_on_the_port_that_was_held_for_them(tmp_path):
+    code = """
+from pasam.workers import open_meeting, started_group
+open_meeting()
+open_meeting()  # the second time there is nothing left to open
+group = started_group()
+group.join()
+say(group.gather([rank, os.environ.get("TORCHELASTIC_USE_AGENT_STORE")]))
+wait_for(3)
+"""
+    assert run_together(one_of_several(tmp_path, code), 3) == (0, "")
+    assert said(tmp_path) == [str([0, "True", 1, None, 2, None]), "[]", "[]"]
 
 
 @pytest.mark.parametrize(

@@ -162,12 +162,32 @@ def test_several_processes_are_refused_where_each_would_do_all_the_work(
         run(score, ["--model", "sam", *params_file])
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "4 processes were started (WORLD_SIZE), and stage score runs in one" in line
+    assert "4 processes were started, and stage score runs in one" in line
     assert ran == []
+    monkeypatch.setattr("pipelines.stage_runner.require_fitting_launch", lambda *_: None)
     run(score, ["--model", "sam", *params_file], devices="train")
     monkeypatch.setenv("WORLD_SIZE", "1")
     run(score, ["--model", "hq_sam", *params_file])
     assert ran == ["sam", "hq_sam"]
+
+
+def test_one_of_several_processes_leaves_its_last_word_to_the_one_that_has_started_it(
+    capsys, tmp_path, monkeypatch
+):
+    def stage(flag: str) -> None:
+        raise DataError(flag)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("PASAM_LAST_WORD", str(tmp_path / "word"))
+    try:
+        for flag in ("bad", "lost the other"):
+            with pytest.raises(SystemExit) as ended:
+                run(stage, ["--flag", flag])
+            assert ended.value.code == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (tmp_path / "word").read_text() == "2 error: bad\n"
+    assert capsys.readouterr().err == ""
 
 
 def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_a_file(capsys):

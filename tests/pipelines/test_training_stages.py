@@ -402,11 +402,12 @@ def test_embed_hands_on_what_its_params_say(split, monkeypatch):
     how = {"views": 2, "seed": params.seed} if split == "train" else {}
     tasks.assert_called_once_with(frame, **how)
     made.made_by.assert_called_once_with(OWN_BASE)
+    group.workers.assert_called_once_with(data.workers)
     origin = {"base": "b", "split": split, "views": 2}
     made.write_store.assert_called_once_with(
         store, tasks.return_value, {"m": "1", "n": "2"}, encoder.return_value,
-        jitter=params.jitter, batch_size=params.batch_size, workers=data.workers, origin=origin,
-        group=group,
+        jitter=params.jitter, batch_size=params.batch_size, origin=origin,
+        workers=group.workers.return_value, group=group,
     )  # fmt: skip
     params.views, params.model_dump.return_value = 0, {}
     for rank in (1, 0):
@@ -551,7 +552,8 @@ def test_pretrain_draws_trains_and_keeps_its_state_as_its_params_say(monkeypatch
         "pretrain", monkeypatch, "state_key", "Checkpointer", "draw_scenes", "read_photographs",
         "build_base", "_initialise", "train_on_photographs", "JsonlSink", "_write_halves",
     )  # fmt: skip
-    data, params = MagicMock(), MagicMock(seed=5, initial="first.pth")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # each of two processes has its part of the five
+    data, params = MagicMock(workers=5), MagicMock(seed=5, initial="first.pth")
     photographs = params.photographs
     photographs.folder, photographs.trunk, photographs.decoder = "photos", "trunk.pth", None
     made.read_photographs.return_value, made.draw_scenes.return_value = ["photo"], ["scene"]
@@ -575,10 +577,10 @@ def test_pretrain_draws_trains_and_keeps_its_state_as_its_params_say(monkeypatch
     made.Checkpointer.assert_called_with(resume, made.state_key.return_value)
     made.draw_scenes.assert_called_with(
         params.generated_images, seed=data.generated.seed, side=data.generated.side,
-        coarseness=photographs.coarseness, workers=data.workers,
+        coarseness=photographs.coarseness, workers=2,
     )  # fmt: skip
     made.read_photographs.assert_called_with(
-        Path("photos"), coarseness=photographs.coarseness, workers=data.workers
+        Path("photos"), coarseness=photographs.coarseness, workers=2
     )
     made._initialise.assert_called_with("base", photographs, "first.pth")
     given = made.train_on_photographs.call_args

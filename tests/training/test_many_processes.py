@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import random
@@ -18,18 +17,18 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+import torch
 from one_of_many import BEGAN, EPOCHS
-from small_world import load_yaml
+from small_world import dump_yaml, load_yaml
 
-from pasam.cli import doctor
-from pasam.cli.resources import Boxes, Content, Detected, gigabytes
-from pasam.cli.run_costs import run_seconds
-from pasam.cli.space_costs import cpu_memories
-from pasam.config.schema import EmbedParams, EvaluateParams, TrainParams
-from pasam.errors import DataError, ParamsError
+from pasam.config.schema import TrainParams
+from pasam.errors import ParamsError
 from pasam.evaluation.diagnostics import read_diagnostics
 from pasam.evaluation.scores import read_scores
 from pasam.models.checkpoint import read_weights
+from pasam.training.fit import launch
+from pasam.workers import ProcessGroup, adopt_srun, started_group
+from pipelines.launches import main, processes_of_job, section_of
 from pipelines.stage_runner import processes_to_start, run
 
 slow = pytest.mark.slow  # each process imports torch anew
@@ -173,42 +172,214 @@ def test_processes_that_resume_together_two_hundred_times_never_raise(tmp_path):
 
 
 TORCHRUN = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
-SRUN = {"SLURM_STEP_NUM_TASKS": "4"}
+JOB = {"SLURM_JOB_ID": "987654", "SLURM_JOB_NAME": "pasam", "SLURM_NTASKS": "4"}
+SRUN = {
+    **JOB, "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_ID": "3", "SLURM_PROCID": "2",
+    "SLURM_LOCALID": "0", "SLURM_NODEID": "1", "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+    "SLURM_STEP_NODELIST": "gpu-[07,12-14],cpu-1",
+}  # fmt: skip
+ONE_TASK = {**SRUN, "SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_TASKS_PER_NODE": "1"}
+UNEVEN = {**SRUN, "SLURM_STEP_TASKS_PER_NODE": "1,3"}
+
+
+@pytest.fixture
+def surround(monkeypatch):
+    """Give this process an environment without SLURM and launchers, and what is named."""
+    launchers = ("SLURM_", "MASTER_", "TORCHELASTIC_", "RANK", "LOCAL_", "GROUP_", "WORLD_SIZE")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(launchers)}
+    return lambda **named: monkeypatch.setattr(os, "environ", clean | named)
 
 
 @pytest.mark.parametrize(
-    ("devices", "nodes", "shares", "around", "expected"),
+    ("devices", "nodes", "around", "expected"),
     [
-        (1, 1, True, {}, 1),
-        (8, 1, True, {}, 8),
-        ("auto", 1, True, {}, 3),
-        (8, 1, False, {"SLURM_STEP_NUM_TASKS": "1"}, 8),
-        (2, 1, True, TORCHRUN, 1),
-        ("auto", 1, True, TORCHRUN, 1),
-        (4, 1, True, {"WORLD_SIZE": "4"}, 1),
-        (1, 1, False, TORCHRUN, 1),
-        (2, 3, False, TORCHRUN, 1),
-        (2, 1, False, SRUN, 1),
-        (1, 1, True, TORCHRUN, r"2 processes .*\(LOCAL_WORLD_SIZE\), but part.devices is 1\. Set"),
-        (8, 1, True, {"WORLD_SIZE": "1"}, "1 processes .* but part.devices is 8"),
-        (8, 1, True, SRUN, "srun has started 4 tasks"),
-        (4, 2, False, {}, "part.nodes is 2: .* `torchrun --nnodes 2 --nproc-per-node 4`"),
+        (1, None, {}, 1),
+        (8, None, {}, 8),
+        ("auto", None, {}, 9),
+        (8, 1, ONE_TASK, 8),
+        (1, 1, JOB, 1),
+        (8, 1, JOB, 8),
+        (2, None, TORCHRUN, 1),
+        ("auto", None, TORCHRUN, 1),
+        (4, None, {"WORLD_SIZE": "4"}, 1),
+        (2, 2, {"WORLD_SIZE": "4"}, 1),
+        (2, 2, TORCHRUN, 1),
+        (2, 2, SRUN, 1),
+        (2, None, SRUN, 1),
+        ("auto", None, SRUN, 1),
+        (2, 2, SRUN | TORCHRUN, 1),
+        (1, 1, TORCHRUN, r"4 processes .*\(WORLD_SIZE\), but part.devices 1 on part.nodes 1 are 1"),
+        (1, 4, TORCHRUN, "2 processes .* but part.devices is 1"),
+        (1, None, TORCHRUN, r"2 processes .*\(LOCAL_WORLD_SIZE\), but part.devices is 1\. Set"),
+        (8, None, {"WORLD_SIZE": "1"}, "1 processes .* but part.devices is 8"),
+        (1, 1, SRUN, r"4 tasks .*\(SLURM_STEP_NUM_TASKS\), but .* are 1\. .*srun --ntasks=1"),
+        (2, 1, SRUN, "4 tasks .* but part.devices 2 on part.nodes 1 are 2"),
+        (1, 1, SRUN | {"SLURM_JOB_NAME": "interactive"}, "4 tasks were started"),
+        (1, None, SRUN, r"2 tasks .*\(SLURM_STEP_TASKS_PER_NODE\), but part.devices is 1"),
+        (2, 2, UNEVEN, "srun has started 1 and 3 tasks on its machines"),
+        (4, 2, {}, "part.nodes is 2: .* `torchrun --nnodes 2 --nproc-per-node 4`"),
+        (4, 2, JOB, "part.nodes is 2"),
     ],
 )
 def test_as_many_processes_are_started_as_the_params_say_unless_others_have_done_so(
-    devices, nodes, shares, around, expected, monkeypatch
+    devices, nodes, around, expected, surround, monkeypatch
 ):
-    for name in (*TORCHRUN, *SRUN):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in around.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("pipelines.stage_runner.devices_here", {"gpu": 3}.__getitem__)
-    section = SimpleNamespace(devices=devices, nodes=nodes, accelerator="gpu")
+    surround(**around)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 9)
+    section = SimpleNamespace(devices=devices, accelerator="gpu")
+    if nodes is not None:
+        section.nodes = nodes
     if isinstance(expected, int):
-        assert processes_to_start("part", section, shares=shares) == expected
+        adopt_srun()
+        assert processes_to_start("part", section) == expected
         return
-    with pytest.raises(ParamsError, match=expected):
-        processes_to_start("part", section, shares=shares)
+    with pytest.raises(ParamsError, match=expected):  # noqa: PT012  (either may refuse)
+        adopt_srun()
+        processes_to_start("part", section)
+
+
+def test_the_tasks_of_an_srun_know_each_other_by_the_names_of_torchrun(surround):
+    surround(**SRUN)
+    adopt_srun()
+    adopt_srun()
+    assert started_group() == ProcessGroup(rank=2, size=4, local_rank=0, local_size=2)
+    named = {name: os.environ[name] for name in ("GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")}
+    assert named == {"GROUP_RANK": "1", "MASTER_ADDR": "gpu-07", "MASTER_PORT": "20403"}
+    surround(**SRUN, MASTER_ADDR="own", MASTER_PORT="1234")
+    adopt_srun()
+    assert (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]) == ("own", "1234")
+
+
+def on_cpu(root, **changes):
+    params = load_yaml((root / "params" / "default.yaml").read_text())["train"]
+    return TrainParams(**params).replaced(**changes)
+
+
+@pytest.mark.parametrize("around", [ONE_TASK, JOB, JOB | {"SLURM_NTASKS_PER_NODE": "4"}])
+def test_a_shell_of_a_job_of_many_tasks_trains_as_one_process(around, root, surround):
+    surround(**around)
+    fabric = launch(on_cpu(root))
+    assert (fabric.world_size, fabric.global_rank) == (1, 0)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_training_whose_srun_has_other_tasks_than_the_params_say_is_refused(
+    devices, root, surround
+):
+    surround(**SRUN)
+    with pytest.raises(ParamsError, match=rf"4 tasks .* own.devices {devices} on own.nodes 1"):
+        launch(on_cpu(root, devices=devices), section="own")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "given", "found"),
+    [
+        (0, {"accelerator": "gpu"}, "own.accelerator is gpu, and there is no GPU .* cpu, or to au"),
+        (2, {"accelerator": "gpu", "devices": 3}, "own.devices is 3, and .* 2 GPUs .* Set it to 2"),
+        (2, {"accelerator": "auto", "devices": 3}, "own.devices is 3, and there are 2 GPUs"),
+    ],
+)
+def test_gpus_that_are_not_here_are_refused_before_anything_begins(
+    gpus, given, found, root, surround, monkeypatch
+):
+    params = on_cpu(root, **given)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    for around in ({}, {"WORLD_SIZE": str(params.devices)}):
+        surround(**around)
+        for ask in (partial(launch, section="own"), partial(processes_to_start, "own")):
+            with pytest.raises(ParamsError, match=found):
+                ask(params)
+    surround()
+    assert processes_to_start("own", params.replaced(accelerator="cpu")) == params.devices
+    if given["accelerator"] == "auto":
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+        assert processes_to_start("own", params) == 3, "on the CPU"
+
+
+@pytest.mark.parametrize(
+    ("around", "section", "found"),
+    [
+        (SRUN, {}, "error: 4 tasks were started (SLURM_STEP_NUM_TASKS), but train.devices 1 on"),
+        (UNEVEN, {}, "error: srun has started 1 and 3 tasks"),
+        ({}, {"accelerator": "gpu"}, "error: train.accelerator is gpu, and there is no GPU"),
+    ],
+)
+def test_a_stage_that_cannot_be_launched_so_does_nothing_and_says_why(
+    around, section, found, capsys, root, surround, monkeypatch
+):
+    def fit(train: TrainParams) -> None:
+        raise AssertionError("it has begun")
+
+    surround(**around)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr("pipelines.stage_runner._load", lambda *_: on_cpu(root, **section))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        run(fit, [], devices="train")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(found)
+
+
+def test_a_stage_of_one_process_is_refused_as_several_tasks_of_srun(capsys, surround, monkeypatch):
+    surround(**SRUN)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        run(lambda: None, [])
+    assert (ended.value.code, "srun --ntasks=1" in capsys.readouterr().err) == (2, True)
+
+
+@pytest.fixture
+def project(root, in_empty_folder):
+    """Dvc.yaml and the stages' files, and what writes a params file for them."""
+    for name in ("dvc.yaml", "pipelines"):
+        Path(name).symlink_to(root / name)
+
+    def write(**sections):
+        params = load_yaml((root / "params" / "default.yaml").read_text())
+        for name, changes in sections.items():
+            own = params["pretrain"]["photographs"] if name == "photographs" else params[name]
+            own.update(changes)
+        Path("params.yaml").write_text(dump_yaml(params))
+
+    write()
+    return write
+
+
+def test_a_stage_is_found_with_the_section_that_says_how_many_share_it(project):
+    names = ("train@pa_sam", "dvc.yaml:repeat@x", "ablate", "embed@val", "robustness", "pretrain")
+    assert [section_of(name) for name in (*names, "report", "-f", "no_stage")] == [
+        "train", "train", "train", "embed", "evaluate", "pretrain.photographs", None, None, None,
+    ]  # fmt: skip
+
+
+def test_a_job_has_to_fit_the_own_section_of_what_it_runs_and_no_other(project):
+    project(evaluate={"devices": "auto"}, train={"devices": 4}, photographs={"nodes": 2})
+    for stages, nodes, gpus, count in (
+        (["evaluate@pa_sam"], 2, 3, 3), (["evaluate@pa_sam"], 2, 0, 1), (["train@pa_sam"], 1, 4, 4),
+        (["train@pa_sam"], 1, 0, 4), (["pretrain"], 2, 1, 1), (["report", "--force"], 1, 4, 1),
+        (["evaluate", "train@pa_sam"], 1, 4, 4),
+    ):  # fmt: skip
+        assert processes_of_job(stages, nodes=nodes, gpus=gpus) == count, stages
+    for stages, nodes, gpus, found in (
+        (["train@pa_sam"], 2, 4, "train.nodes is 1, and the job has 2 nodes"),
+        (["evaluate", "train@pa_sam"], 1, 2, "train.devices is 4, and the job has 2 GPUs on a no"),
+        (["embed@val"], 2, 4, r"embed.devices is 1, .* has 4 GPUs .*, or set it to auto\."),
+        (["pretrain"], 1, 1, "pretrain.photographs.nodes is 2"),
+        (["report"], 2, 4, "report runs in one process, and the job has 2 nodes"),
+    ):
+        with pytest.raises(ParamsError, match=found):
+            processes_of_job(stages, nodes=nodes, gpus=gpus)
+
+
+def test_a_job_that_does_not_fit_is_told_so_in_one_line(project, capsys, monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    project(evaluate={"devices": "auto"})
+    main(["--nodes", "2", "--gpus", "4", "evaluate@pa_sam"])
+    assert capsys.readouterr().out == "4\n"
+    with pytest.raises(SystemExit) as ended:
+        main(["--gpus", "2", "train@pa_sam"])
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out, said.err.count("\n")) == (2, "", 1)
 
 
 def test_each_stage_of_several_processes_says_where_their_number_stands(root):
@@ -233,7 +404,7 @@ def test_a_command_is_started_as_often_as_its_section_says_and_ends_as_they_do(
     def fit(model: str, train: TrainParams) -> None:
         ran.append(model)
 
-    monkeypatch.setattr("pipelines.stage_runner.processes_to_start", lambda *_, **__: count)
+    monkeypatch.setattr("pipelines.stage_runner.processes_to_start", lambda *_: count)
     monkeypatch.setattr(
         "pipelines.stage_runner.run_together",
         lambda command, number: started.append((command, number)) or (4, "error: so it is\n"),
@@ -252,116 +423,6 @@ def test_a_command_is_started_as_often_as_its_section_says_and_ends_as_they_do(
     assert (ended.value.code, capsys.readouterr().err) == (4, "error: so it is\n")
     assert started == [([sys.executable, "-X", "dev", "-m", "fit", *words], 3)]
     assert ran == ["m"]
-
-
-def test_one_of_several_processes_leaves_its_last_word_to_the_one_that_has_started_it(
-    capsys, tmp_path, monkeypatch
-):
-    def stage(flag: str) -> None:
-        raise DataError(flag)
-
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setenv("PASAM_LAST_WORD", str(tmp_path / "word"))
-    try:
-        for flag in ("bad", "lost the other"):
-            with pytest.raises(SystemExit) as ended:
-                run(stage, ["--flag", flag])
-            assert ended.value.code == 2
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert (tmp_path / "word").read_text() == "2 error: bad\n"
-    assert capsys.readouterr().err == ""
-
-
-@pytest.fixture
-def paper(root):
-    """What a run of the paper's preset depends on, and how much data there is."""
-    path = root / "params" / "paper.yaml"
-    plan = doctor._plan(path)
-    counts = {("val", name): (100, 100) for name in plan.evaluate.benchmarks}
-    return plan, Content(counts={("train", "t"): (500, 500), **counts}, checks=(), download=0)
-
-
-def test_the_hours_of_a_run_know_how_many_gpus_embed_and_measure(paper):
-    plan, content = paper
-    boxes = Detected(counted=Boxes(images=10, boxes=50))
-
-    def hours(embed, evaluate, *, on_gpu=True):
-        own = {"embed": plan.embed, "evaluate": plan.evaluate}
-        devices = {"embed": embed, "evaluate": evaluate}
-        own = {name: part.replaced(devices=devices[name]) for name, part in own.items()}
-        changed = dataclasses.replace(plan, **own)
-        found = run_seconds(changed, content, on_gpu=on_gpu, cores=2, detected=boxes)
-        starts = {"embed": 6, "evaluate": 3 * 4, "instances": 3, "robustness": 0}
-        return {name: found[name] - least for name, least in starts.items()}
-
-    one = hours(1, 1)
-    assert min(one.values()) > 0
-    assert hours(2, 1) == pytest.approx({**one, "embed": one["embed"] / 2})
-    measured = {name: seconds / 4 for name, seconds in one.items()}
-    assert hours(1, 4) == pytest.approx({**measured, "embed": one["embed"]})
-    assert hours("auto", "auto") == hours(8, 8), "as many as train"
-    assert hours(8, 8, on_gpu=False) == hours(1, 1, on_gpu=False), "one process has all cores"
-
-
-def test_too_few_gpus_to_embed_or_to_measure_name_how_many_there_are(paper):
-    plan, _ = paper
-    gpus = [80 * 10**9] * 2
-    for section, look in (
-        (plan.embed, partial(doctor.check_embedding, "vit_l")),
-        (plan.evaluate, partial(doctor.check_evaluation, "vit_l")),
-    ):
-        few = look(section.replaced(devices=3), probe=lambda: gpus)
-        assert few.found == f"2 GPUs there, 3 wanted ({few.remedy.partition(':')[0]})"
-        assert (few.state, few.remedy.partition(".")[2]) == ("missing", "devices: 2, or auto")
-        states = [look(section.replaced(devices=n), probe=lambda: gpus).state for n in (2, "auto")]
-        assert states == ["ok", "ok"]
-        assert look(section, probe=list).state == "missing"
-        assert look(section.replaced(accelerator="auto"), probe=list).state == "ok"
-
-
-def test_embedding_needs_memory_for_the_images_of_a_pass_on_each_gpu_that_it_takes(paper):
-    plan, _ = paper
-    gb = 10**9
-
-    def look(*gpus, encoder="32-true", **changes):
-        embed = plan.embed.replaced(**changes)
-        return doctor.check_embedding("vit_l", embed, lambda: list(gpus), encoder)
-
-    told = look(5 * gb)
-    assert (told.state, told.found) == (
-        "ok",
-        "5.0 GB there, about 4.1 GB needed on a GPU: weights 1.2 GB, batch 0.1 GB, encoder 1.7 GB, "
-        "CUDA 1.0 GB, at embed.batch_size 4",
-    )
-    small = look(9 * gb, 3 * gb)
-    assert (small.state, small.remedy[:28]) == ("missing", "a smaller embed.batch_size, ")
-    assert look(9 * gb, 3 * gb, devices=1).state == "ok"
-    assert look(3 * gb, encoder="bf16").state == look(4 * gb, batch_size=2).state == "ok"
-
-
-def test_the_memory_of_the_cpu_is_that_of_all_processes_of_a_stage(root):
-    params = load_yaml((root / "params" / "default.yaml").read_text())
-    train, embed, evaluate = (
-        kind(**params[name]) for name, kind in
-        (("train", TrainParams), ("embed", EmbedParams), ("evaluate", EvaluateParams))
-    )  # fmt: skip
-    nothing = Content(counts={}, checks=(), download=0)
-    memories = cpu_memories("tiny", train, embed, evaluate, nothing)
-    for name, given in (
-        ("training", (train.replaced(devices=9), embed, evaluate)),
-        ("embedding", (train, embed.replaced(devices=9), evaluate)),
-        ("evaluation", (train, embed, evaluate.replaced(devices=9))),
-    ):
-        needed = 9 * memories[name].needed
-        enough, short = (
-            doctor.check_memory("tiny", *given, nothing, there=needed - less) for less in (0, 1)
-        )
-        assert (enough.state, short.state) == ("ok", "missing")
-        assert f"about {gigabytes(needed)} needed by a stage of 9 processes;" in enough.found
-        assert short.remedy.startswith("fewer devices, a smaller ")
-    auto = embed.replaced(devices="auto")
-    assert "by a stage;" in doctor.check_memory("tiny", train, auto, evaluate, nothing).found
 
 
 SHARED = (

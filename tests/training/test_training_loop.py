@@ -583,7 +583,7 @@ def test_devices_machines_and_precision_of_the_params_are_those_that_are_launche
     monkeypatch.setenv("WORLD_SIZE", "6")
     launch(PARAMS.replaced(devices=2, nodes=3))
     alone = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto",
-             "precision": "bf16-mixed"}  # fmt: skip
+             "precision": "bf16-mixed", "plugins": None}  # fmt: skip
     many = {**alone, "devices": 2, "num_nodes": 3, "precision": "32-true",
             "strategy": "ddp_find_unused_parameters_true"}  # fmt: skip
     assert made == [alone, "launched", many, "launched", many, "launched"]
