@@ -49,9 +49,14 @@ class Unencoded(Dataset):
         return [dataclasses.replace(self.batches[number], **bare) for _ in range(self.models)]
 
 
+def weights_of(trainee):
+    """All weights of a model, one after the other, on the CPU."""
+    return torch.cat([p.detach().cpu().flatten() for p in trainee.segmenter.parameters()])
+
+
 @pytest.fixture
 def train(make_base, store, tmp_path):
-    """Train models together on a device; return each one's weights, on the CPU, and history."""
+    """Train models together on a device; return how far each one's weights came, and history."""
 
     def run(name, device, *variants, fresh=False, **changes):
         params = PARAMS.replaced(accelerator=device.replace("cuda", "gpu"), **changes)
@@ -72,30 +77,31 @@ def train(make_base, store, tmp_path):
             cached = CachedBatches(store, sampling, epoch=epoch)
             return Unencoded(cached, len(trainees)) if fresh else cached
 
+        began = [weights_of(each) for each in trainees]
         fit(trainees[0], params, batches, fabric=launch(params), companions=trainees[1:])
         return [
             (
-                {n: p.detach().cpu() for n, p in each.segmenter.named_parameters()},
+                weights_of(each) - start,
                 [json.loads(row) for row in each.sink.path.read_text().splitlines()],
             )
-            for each in trainees
+            for each, start in zip(trainees, began, strict=True)
         ]
 
     return run
 
 
-def assert_alike(found, wanted, *, losses=1e-2, weights=2e-3):
-    """Compare two trainings: losses to a share, weights to two steps of Adam.
+def assert_alike(found, wanted, *, losses=1e-2, way=0.3):
+    """Compare two trainings: losses to a share, and weights to a share of the way they went.
 
-    Where a gradient is nearly 0 Adam takes a whole step, up or down, by the last bit of a sum.
+    Where a gradient is nearly 0, as that of a key's bias, Adam takes a whole step up or down by the
+    last bit of a sum; no single weight has to be the same.
     """
     for (ours, history), (theirs, expected) in zip(found, wanted, strict=True):
         assert len(history) == len(expected) == 2
         for row, other in zip(history, expected, strict=True):
             assert row == pytest.approx(other, rel=losses, abs=1e-4)
-        assert ours.keys() == theirs.keys()
-        for name, tensor in ours.items():
-            torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=weights, msg=name)
+        assert theirs.norm() > 0
+        assert (ours - theirs).norm() <= way * theirs.norm()
 
 
 @each_variant
@@ -117,8 +123,9 @@ def test_a_step_on_a_gpu_has_the_losses_and_gradients_of_the_cpu(
     (losses, gradients), (expected, wanted) = step_on(tested_device), step_on("cpu")
     assert losses == pytest.approx(expected, rel=1e-3)
     assert gradients.keys() == wanted.keys()
-    for name, gradient in gradients.items():  # the length of what differs, in a hundred
-        assert (gradient - wanted[name]).norm() <= 1e-2 * wanted[name].norm() + 1e-6, name
+    longest = max(gradient.norm() for gradient in wanted.values())
+    for name, gradient in gradients.items():
+        assert (gradient - wanted[name]).norm() <= 1e-2 * wanted[name].norm() + 1e-4 * longest, name
 
 
 @pytest.mark.long
@@ -137,7 +144,7 @@ def test_a_gpu_trains_models_together_as_the_cpu_trains_each_alone(train, tested
 @pytest.mark.long
 def test_a_gpu_learns_in_mixed_precision_what_the_cpu_learns_in_single(train, tested_device):
     found = train("mixed", tested_device, PA, precision="bf16-mixed")
-    assert_alike(found, train("single", "cpu", PA), losses=0.1, weights=1e-2)
+    assert_alike(found, train("single", "cpu", PA), losses=0.1, way=0.5)
 
 
 def test_gradients_that_the_next_pass_writes_over_are_added_up_where_they_stay():
