@@ -555,9 +555,9 @@ def test_the_rows_of_a_gpu_run_with_the_cpu_in_its_place(pretended_gpu, scripts,
     networks, training, speed = map(scripts, ("whole_networks", "training_rows", "speed"))
     launch = training.launch
 
-    def launched(params):
+    def launched(params, **named):
         assert params.accelerator == "gpu"
-        return launch(params.replaced(accelerator="cpu"))
+        return launch(params.replaced(accelerator="cpu"), **named)
 
     monkeypatch.setattr(times.Setting, "on_gpu", property(lambda _: True))
     monkeypatch.setattr(times, "FEWEST", 1)
@@ -578,6 +578,8 @@ def test_the_rows_of_a_gpu_run_with_the_cpu_in_its_place(pretended_gpu, scripts,
             assert all(line["memory"] == 7 and line["share_of_peak"] > 0 for line in lines), row
     for row in ("vit_b", "vit_l", "training"):
         assert all(line["predicted"] > 1e8 for line in found[row])
+    for row in ("vit_b", "vit_l"):
+        assert all(line["roof"] and line["share_of_bandwidth"] > 0 for line in found[row])
     recorded = [line["reference"] for line in found["training"]]
     assert recorded == [None, 471.0, None, 471.0, 471.0]
 
