@@ -151,7 +151,8 @@ EQUAL: dict[str, Design] = {
     "one seed, one of 60 images": Design(seeds=1, images=(60,)),
     "one seed, one of 60 images, skewed": Design(seeds=1, images=(60,), skewed=True),
     "one seed, one of 3 images": Design(seeds=1, images=(3,)),
-    "one seed, one of 10 images": Design(seeds=1, images=(10,)),
+    "one seed, one of 11 images": Design(seeds=1, images=(11,)),
+    "one seed, one of 30 images": Design(seeds=1, images=(30,)),
     "one seed, one of 3 images and three of 60": Design(seeds=1, images=(3, 60, 60, 60)),
     "one seed, 470, 280, 287 and 500 images": Design(seeds=1, images=(470, 280, 287, 500)),
     **{

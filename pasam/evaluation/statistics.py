@@ -45,7 +45,7 @@ GAIN, LOSS, UNDECIDED = "gain shown", "loss shown", "no difference shown"
 SEEDS_FOR_P = 3
 """Fewer seeds of training cannot carry a p-value: their spread is not known."""
 
-_FEW, _FEW_ALONE = 6, 11
+_FEW, _FEW_ALONE = 6, 30
 """Units from which a benchmark is resampled, one of several and one by itself: fewer have too few
 different means, as seeds have."""
 
