@@ -590,7 +590,8 @@ def test_scores_from_before_the_log_are_those_of_the_versions_own_run_or_gone(tm
         file.write_bytes(b"table")
         return str(file)
 
-    registry = SimpleNamespace(client=SimpleNamespace(download_artifacts=download_artifacts))
+    client = SimpleNamespace(download_artifacts=download_artifacts)
+    registry = SimpleNamespace(client=client, store=SimpleNamespace(tracking_uri=""))
     version = SimpleNamespace(number=3, run_id="r1")
     assert _first_scores(registry, version) == {sha256_of(b"table"): b"table"}
     assert _first_scores(registry, SimpleNamespace(number=4, run_id="lost")) == {}
