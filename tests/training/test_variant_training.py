@@ -267,7 +267,7 @@ def test_every_choice_of_a_training_reaches_its_place(asked, project, tmp_path):
     assert (seen["variant"], seen["params"].learning_rate) == (variant, TRAIN.learning_rate)
     assert (seen["store"], seen["checkpoint"]) == (project / "store", project / "base.safetensors")
     assert trained.trained_on == ("learnt",)
-    assert (trained.group, trained.writes) == (ProcessGroup(6, 8, 2), False)
+    assert (trained.group, trained.writes) == (ProcessGroup(6, 8, 2, 4), False)
     assert trained.base == file_digest(project / "base.safetensors")
     assert (seen["sink"].path, seen["sink"].echo) == (None, None)  # the first process alone writes
     first, seen = asked(variant, world=8, echo=heard.append, **shared)
