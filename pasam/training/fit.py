@@ -18,11 +18,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -54,6 +52,9 @@ from pasam.workers import (
     require_fitting_launch,
 )
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 ORDERED_PRODUCTS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 """By this variable of the environment cuBLAS multiplies to the same bits each time."""
 
@@ -73,6 +74,12 @@ def launch(params: TrainParams | PhotographParams, *, section: str = "train") ->
     adopt_srun()
     require_fitting_launch(section, params.devices, params.nodes)
     require_devices(section, params.accelerator, params.devices)
+    # With it comes torch's compiler, which takes a second and more: what is refused, and whoever
+    # only starts other processes, needs neither.
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
     world = params.devices * params.nodes
     if isinstance(params, TrainParams) and params.deterministic:  # before anything multiplies
         os.environ.setdefault(*ORDERED_PRODUCTS)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
 
 from pasam.config.schema import PaSamParams, TrainParams, VariantParams
@@ -19,6 +17,10 @@ from pasam.models.segmenter import Segmenter
 from pasam.training.objectives import TrainingStep
 from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.training.samples import Batch
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -177,7 +177,8 @@ def run(code: str) -> None:
 
 @pytest.mark.slow  # of predictions: test_packaging
 def test_no_stage_and_no_prediction_pays_for_torchvision_and_the_compiler_at_its_start():
-    modules = "pipelines.stages.evaluate, pipelines.stages.embed, pasam.inference.predictor"
+    stages = ("evaluate", "embed", "train", "repeat", "ablate", "pretrain")
+    modules = ", ".join(["pasam.inference.predictor", *(f"pipelines.stages.{s}" for s in stages)])
     run(
         f"import {modules}, sys\n"
         "late = [name for name in ('torchvision', 'torch._dynamo') if name in sys.modules]\n"

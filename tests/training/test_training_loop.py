@@ -576,7 +576,7 @@ def test_devices_machines_and_precision_of_the_params_are_those_that_are_launche
         def launch(self):
             made.append("launched")
 
-    monkeypatch.setattr("pasam.training.fit.Fabric", Fabric)
+    monkeypatch.setattr("lightning_fabric.Fabric", Fabric)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     launch(PARAMS.replaced(precision="bf16-mixed"))
     launch(PARAMS.replaced(devices=2, nodes=3))
