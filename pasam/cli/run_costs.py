@@ -132,9 +132,8 @@ def run_seconds(
     compared = _benchmarks(content, plan.evaluate.compared_on)
     images, masks = sum(c[0] for c in measured), sum(c[1] for c in measured)
     train_images, train_masks = content.count("train")
-    if precision == "32-true" and plan.train.precision.endswith(
-        "mixed"
-    ):  # which then is the encoder's
+    mixed = plan.train.precision.endswith("mixed")
+    if mixed and precision == "32-true":  # which then is the encoder's
         rate = rates.encoder_mixed
     on_the_fly = 0.0 if plan.embed.views else ENCODER_WORK[plan.base.size] / rate / single
 
